@@ -1,0 +1,206 @@
+/**
+ * Postgres as this product uses it, in three ports by who calls them. `postgres-*.ts` implement them; a
+ * simulation may implement them in memory. Each method is one statement (or a bounded loop of the same one):
+ * no method is a client transaction held across awaits, so everything works through a pooling proxy.
+ *
+ * Times are milliseconds since the Unix epoch by the *database's* clock, durations milliseconds.
+ * Every method may reject with a {@link StoreUnavailableError}: the database could not be reached or is
+ * restarting. A write it interrupted may or may not have been committed.
+ */
+import type { Json, TaskId, TaskStatus } from '../core/task.ts';
+
+export class StoreUnavailableError extends Error {
+  override name = 'StoreUnavailableError';
+}
+
+/** The database is there, cluster-init has not been (or an older version of it has). */
+export class StoreNotInitialisedError extends Error {
+  override name = 'StoreNotInitialisedError';
+}
+
+export interface ClusterMeta {
+  readonly uid: string;
+  readonly partitions: number;
+}
+
+// ---------------------------------------------------------------- scheduler-api
+
+export interface NewTask {
+  readonly name: string;
+  /** What to shard by; the task's own id where null. */
+  readonly key: string | null;
+  readonly payload: Json;
+  /** `null` is now, by the database's clock. */
+  readonly scheduledAtMs: number | null;
+}
+
+export interface TaskRecord {
+  readonly id: TaskId;
+  readonly name: string;
+  readonly key: string | null;
+  readonly partitionId: number;
+  readonly payload: Json;
+  readonly status: TaskStatus;
+  readonly scheduledAtMs: number;
+  readonly createdAtMs: number;
+  readonly attempt: number;
+  readonly failures: number;
+  /** Start of the current or last attempt. */
+  readonly startedAtMs: number | null;
+  readonly completedAtMs: number | null;
+  /** Who runs it, or ran it last. */
+  readonly workerId: string | null;
+  /** While RUNNING: when its claimer's lease ends. */
+  readonly leaseExpiresAtMs: number | null;
+  readonly lastError: string | null;
+}
+
+export interface PartitionView {
+  readonly id: number;
+  readonly owner: string | null;
+  readonly epoch: number;
+}
+
+export interface WorkerView {
+  readonly id: string;
+  /** Its lease has not ended. */
+  readonly alive: boolean;
+  readonly partitions: readonly number[];
+  readonly leaseExpiresAtMs: number;
+}
+
+export type RemoveResult = 'removed' | 'cancelling' | 'unknown';
+
+export interface TaskStore {
+  /** @throws StoreNotInitialisedError before cluster-init */
+  readMeta(): Promise<ClusterMeta>;
+  /** One multi-row INSERT, committed when it resolves; records in the order of `tasks`. Wakes the owners of what is due soon. */
+  insert(tasks: readonly NewTask[]): Promise<TaskRecord[]>;
+  get(id: TaskId): Promise<TaskRecord | null>;
+  /** PENDING or ended: removed. RUNNING: marked, and removed when the attempt ends. */
+  remove(id: TaskId): Promise<RemoveResult>;
+  cluster(): Promise<{ partitions: PartitionView[]; workers: WorkerView[] }>;
+  /** Resolves when a trivial query was answered and the schema is there. */
+  ping(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- worker-node: ownership and lease (keeper thread)
+
+export interface PartitionEpoch {
+  readonly partition: number;
+  readonly epoch: number;
+}
+
+export interface SessionRenewal {
+  readonly dbNowMs: number;
+  readonly expiresAtMs: number;
+}
+
+export interface OwnershipStore {
+  /** @throws StoreNotInitialisedError before cluster-init */
+  readMeta(): Promise<ClusterMeta>;
+  /** Creates or extends the leases of `incarnations` of `workerId` to `leaseMs` from now. */
+  renew(workerId: string, incarnations: readonly string[], leaseMs: number): Promise<SessionRenewal>;
+  /** Ends a lease whose incarnation runs nothing and owns nothing any more. */
+  endSession(incarnation: string): Promise<void>;
+  /**
+   * Takes each partition whose row stands at a lower epoch, or at this epoch under this incarnation already
+   * (a repeated call). The rest is fenced: reported with the epoch the database holds.
+   * Waits for claims in flight, at most `lockTimeoutMs`; then ends the backends of the incarnation that hold it up and tries again.
+   */
+  acquire(request: {
+    readonly workerId: string;
+    readonly incarnation: string;
+    readonly grants: readonly PartitionEpoch[];
+    readonly lockTimeoutMs: number;
+  }): Promise<{ owned: PartitionEpoch[]; fenced: PartitionEpoch[] }>;
+  /** Clears the owner of each partition still held at that epoch by `incarnation`; the epoch stays. Waits for claims in flight. */
+  release(incarnation: string, parts: readonly PartitionEpoch[]): Promise<void>;
+}
+
+// ---------------------------------------------------------------- worker-node: claims and outcomes (main loop)
+
+/** A partition the worker believes it owns, under which epoch and incarnation. */
+export interface Held extends PartitionEpoch {
+  readonly incarnation: string;
+}
+
+export interface ClaimedTask {
+  readonly id: TaskId;
+  readonly name: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly incarnation: string;
+  readonly attempt: number;
+  readonly failures: number;
+  readonly scheduledAtMs: number;
+}
+
+export interface ClaimResult {
+  /** Partitions whose fence held: where one asked for is missing, it is owned by someone else by now. */
+  readonly held: number[];
+  readonly tasks: ClaimedTask[];
+  readonly dbNowMs: number;
+}
+
+/** How an attempt ended. `HANDED_BACK`: PENDING again, not charged to the failure budget. */
+export type AttemptEnd =
+  | { readonly kind: 'COMPLETED' }
+  | { readonly kind: 'RETRY'; readonly delayMs: number; readonly error: string }
+  | { readonly kind: 'FAILED'; readonly error: string }
+  | { readonly kind: 'HANDED_BACK' };
+
+export interface Outcome {
+  readonly id: TaskId;
+  readonly attempt: number;
+  readonly incarnation: string;
+  readonly end: AttemptEnd;
+}
+
+/** `recorded`: by this call or, its reply lost, by an earlier one. `refused`: the attempt is no longer ours. */
+export type OutcomeResult = 'recorded' | 'refused';
+
+/** A task the database says is running under one of our incarnations. */
+export interface RunningRow extends ClaimedTask {
+  readonly claimId: string;
+  /** A user wants it gone: abort it; its record goes with its outcome. */
+  readonly cancelRequested: boolean;
+}
+
+export interface Recovered {
+  readonly id: TaskId;
+  readonly partition: number;
+  readonly attempt: number;
+  readonly fromWorkerId: string | null;
+  /** `REMOVED`: a user had asked for its removal. */
+  readonly became: 'PENDING' | 'FAILED' | 'REMOVED';
+}
+
+export interface ExecutionStore {
+  /** The earliest due time of each of `partitions` that has a PENDING task due within `horizonMs`. Takes no locks. */
+  peek(
+    partitions: readonly number[],
+    horizonMs: number,
+  ): Promise<{ dbNowMs: number; due: { partition: number; dueAtMs: number }[] }>;
+  /**
+   * Claims up to `limit` due PENDING tasks of `held`, oldest due first, where each partition's fence (epoch and
+   * incarnation) still stands. Only small columns: payloads are read apart, without locks.
+   */
+  claim(request: {
+    readonly claimId: string;
+    readonly workerId: string;
+    readonly held: readonly Held[];
+    readonly limit: number;
+  }): Promise<ClaimResult>;
+  payloads(ids: readonly TaskId[]): Promise<Map<TaskId, Json>>;
+  /** Records outcomes, each at most once, fenced by (id, attempt, incarnation, RUNNING). In the order of `outcomes`. */
+  finish(outcomes: readonly Outcome[]): Promise<OutcomeResult[]>;
+  /** What the database believes `incarnations` to be running: the read-back after a lost reply, and the cancellations. */
+  running(incarnations: readonly string[]): Promise<RunningRow[]>;
+  /**
+   * In the partitions whose fence holds, ends attempts whose claimer's lease is over: charged as a failure with
+   * the reason recorded; PENDING again after `delaysMs[failures]`, FAILED where that has run out, or removed.
+   * Does nothing before the database has been up for one lease length.
+   */
+  recover(held: readonly Held[], leaseMs: number, delaysMs: readonly number[]): Promise<Recovered[]>;
+}

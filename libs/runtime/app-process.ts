@@ -1,0 +1,82 @@
+import { ConfigError } from './config.ts';
+import type { Logger } from './logger.ts';
+import { createLogger } from './logger.ts';
+import { readConfig } from './config.ts';
+import { settings } from './settings.ts';
+
+export interface AppProcess {
+  readonly logger: Logger;
+  /** Aborted by the first SIGTERM or SIGINT. A second one ends the process at once. */
+  readonly stopping: AbortSignal;
+  /** Registers what must be closed before the process ends; closed in reverse order, each within 30 s. */
+  onClose(name: string, close: () => Promise<void>): void;
+}
+
+/** An expected end with one clear line instead of a stack trace, e.g. a port that is taken. */
+export class StartupError extends Error {
+  override name = 'StartupError';
+}
+
+const CLOSE_DEADLINE_MS = 30_000;
+
+/**
+ * The life of one process: logger, signals, ordered close, exit code.
+ *
+ * `run` returns when the work is over (a one-shot job) or when `stopping` is aborted (a service). Exit codes:
+ * 0 for a normal end, 1 for a fault, 2 for invalid configuration.
+ */
+export async function runAppProcess(
+  app: string,
+  run: (process: AppProcess) => Promise<void>,
+): Promise<never> {
+  let logger: Logger;
+  try {
+    const { LOG_LEVEL, LOG_FORMAT } = readConfig(
+      { LOG_LEVEL: settings.LOG_LEVEL, LOG_FORMAT: settings.LOG_FORMAT },
+      process.env,
+    );
+    logger = createLogger({ app, level: LOG_LEVEL, format: LOG_FORMAT });
+  } catch (error) {
+    console.error(`${app}: ${(error as Error).message}`);
+    process.exit(2);
+  }
+
+  const closers: { name: string; close: () => Promise<void> }[] = [];
+  const stop = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) {
+      logger.warn(`${signal} again: ending at once`);
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    }
+    logger.info(`${signal}: stopping`);
+    stop.abort();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const onFault = (error: unknown) => {
+    logger.fatal({ err: error }, 'unexpected fault: ending');
+    process.exit(1);
+  };
+  process.on('uncaughtException', onFault).on('unhandledRejection', onFault);
+
+  let exitCode = 0;
+  try {
+    await run({ logger, stopping: stop.signal, onClose: (name, close) => closers.push({ name, close }) });
+  } catch (error) {
+    exitCode = error instanceof ConfigError ? 2 : 1;
+    if (error instanceof ConfigError || error instanceof StartupError) logger.fatal(error.message);
+    else logger.fatal({ err: error }, 'could not go on');
+  }
+  for (const { name, close } of closers.reverse()) {
+    const deadline = setTimeout(() => {
+      logger.error(`closing ${name} took over ${CLOSE_DEADLINE_MS / 1000} s: ending at once`);
+      process.exit(1);
+    }, CLOSE_DEADLINE_MS);
+    try {
+      await close();
+    } catch (error) {
+      logger.warn({ err: error }, `closing ${name} failed`);
+    }
+    clearTimeout(deadline);
+  }
+  process.exit(exitCode);
+}
