@@ -18,6 +18,14 @@ export class StoreNotInitialisedError extends Error {
   override name = 'StoreNotInitialisedError';
 }
 
+/**
+ * The database refused a value itself, such as a NUL in a text or a number it cannot hold: the caller's input, no
+ * fault of ours. Nothing of the call was stored.
+ */
+export class InvalidInputError extends Error {
+  override name = 'InvalidInputError';
+}
+
 export interface ClusterMeta {
   readonly uid: string;
   readonly partitions: number;
