@@ -1,0 +1,56 @@
+import { backoffMs } from '../../libs/core/backoff.ts';
+import { sleep } from '../../libs/core/clock.ts';
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Random } from '../../libs/core/random.ts';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+
+const RETRY = { baseMs: 50, maxMs: 1_000 };
+
+/** Calls the database, says once when it goes away and once when it is back, and can wait for that. */
+export class Availability {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  #available = true;
+
+  constructor(options: { clock: Clock; random: Random; logger: Logger }) {
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#logger = options.logger;
+  }
+
+  /** `call`, whose StoreUnavailableError is noted and thrown on. */
+  async once<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      const result = await call();
+      if (!this.#available) {
+        this.#available = true;
+        this.#logger.info('database is back');
+      }
+      return result;
+    } catch (error) {
+      if (error instanceof StoreUnavailableError && this.#available) {
+        this.#available = false;
+        this.#logger.warn({ reason: error.message }, 'database unavailable: waiting for it');
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * `call`, again and again while the database is unavailable, with backoff of at most a second.
+   * Resolves with `undefined` when `signal` is aborted first; any other error is thrown.
+   */
+  async untilAvailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+    for (let retry = 0; !signal.aborted; retry += 1) {
+      try {
+        return await this.once(call);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        await sleep(this.#clock, 10 + backoffMs(retry, this.#random, RETRY), signal);
+      }
+    }
+    return undefined;
+  }
+}

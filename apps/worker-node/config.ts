@@ -1,0 +1,24 @@
+import { readConfig } from '../../libs/runtime/config.ts';
+import { settings } from '../../libs/runtime/settings.ts';
+
+/** @throws ConfigError naming every variable that is missing or wrong */
+export function readWorkerConfig(env: NodeJS.ProcessEnv) {
+  return readConfig(
+    {
+      DATABASE_URL: settings.DATABASE_URL,
+      DATABASE_POOL_SIZE: settings.DATABASE_POOL_SIZE,
+      ZOOKEEPER_CONNECT: settings.ZOOKEEPER_CONNECT,
+      CLUSTER_NAME: settings.CLUSTER_NAME,
+      SESSION_TIMEOUT_MS: settings.SESSION_TIMEOUT_MS,
+      WORKER_ID: settings.WORKER_ID,
+      WORKER_CONCURRENCY: settings.WORKER_CONCURRENCY,
+      SHUTDOWN_GRACE_MS: settings.SHUTDOWN_GRACE_MS,
+      WEDGED_AFTER_MS: settings.WEDGED_AFTER_MS,
+      LOG_LEVEL: settings.LOG_LEVEL,
+      LOG_FORMAT: settings.LOG_FORMAT,
+    },
+    env,
+  );
+}
+
+export type WorkerConfig = ReturnType<typeof readWorkerConfig>;

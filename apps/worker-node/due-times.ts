@@ -1,0 +1,53 @@
+/**
+ * When each owned partition next has work, as far as is known, in the database's time. One entry a partition:
+ * a claim takes whatever is due, so the earliest time is all that the loop needs to know.
+ */
+export class DueTimes {
+  readonly #dueAtMs = new Map<number, number>();
+  /** Partitions whose next due time is not known and must be read. */
+  readonly #unknown = new Set<number>();
+
+  /** Something about `partition` may have changed: its due time must be read again. */
+  forget(partition: number): void {
+    this.#dueAtMs.delete(partition);
+    this.#unknown.add(partition);
+  }
+
+  /** No longer ours. */
+  drop(partition: number): void {
+    this.#dueAtMs.delete(partition);
+    this.#unknown.delete(partition);
+  }
+
+  /** Work of `partition` is due at `dueAtMs` at the latest; an earlier time already known stands. */
+  expect(partition: number, dueAtMs: number): void {
+    const known = this.#dueAtMs.get(partition);
+    if (known === undefined || dueAtMs < known) this.#dueAtMs.set(partition, dueAtMs);
+  }
+
+  /** The partitions to be read; from here on they count as known, to have no work until `expect` says otherwise. */
+  takeUnknown(): number[] {
+    const taken = [...this.#unknown];
+    this.#unknown.clear();
+    return taken;
+  }
+
+  get hasUnknown(): boolean {
+    return this.#unknown.size > 0;
+  }
+
+  /** Partitions with work due at `nowMs`, the longest waiting first. */
+  dueAt(nowMs: number): number[] {
+    return [...this.#dueAtMs]
+      .filter(([, dueAtMs]) => dueAtMs <= nowMs)
+      .sort((a, b) => a[1] - b[1] || a[0] - b[0])
+      .map(([partition]) => partition);
+  }
+
+  /** The earliest due time known, `Infinity` where none is. */
+  nextMs(): number {
+    let next = Infinity;
+    for (const dueAtMs of this.#dueAtMs.values()) next = Math.min(next, dueAtMs);
+    return next;
+  }
+}

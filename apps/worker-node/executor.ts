@@ -1,0 +1,219 @@
+import { afterFailure } from '../../libs/core/task.ts';
+import type { Json, TaskId } from '../../libs/core/task.ts';
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Random } from '../../libs/core/random.ts';
+import type {
+  AttemptEnd,
+  ClaimedTask,
+  ExecutionStore,
+  Outcome,
+  OutcomeResult,
+} from '../../libs/db/stores.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+import type { Availability } from './availability.ts';
+import type { Handler } from './handlers/handler.ts';
+import { OutcomeWriter } from './outcome-writer.ts';
+
+/** Payloads are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
+const PAYLOADS_PER_READ = 32;
+const MAX_ERROR_CHARS = 2_000;
+
+/** Why an attempt's signal is aborted. */
+export type AbortReason = 'cancelled' | 'lost' | 'stopping';
+
+export class AttemptAbortedError extends Error {
+  override name = 'AttemptAbortedError';
+  readonly reason: AbortReason;
+  constructor(reason: AbortReason) {
+    super(
+      {
+        cancelled: 'cancelled by a user',
+        lost: 'taken over by another worker',
+        stopping: 'the worker is stopping',
+      }[reason],
+    );
+    this.reason = reason;
+  }
+}
+
+interface Attempt {
+  readonly task: ClaimedTask;
+  readonly abort: AbortController;
+  /** Its handler has ended (or been given up on); the outcome is on its way to the database. */
+  ended: boolean;
+}
+
+export interface ExecutorOptions {
+  readonly store: ExecutionStore;
+  readonly availability: Availability;
+  readonly handlerFor: (name: string) => Handler;
+  readonly workerId: string;
+  /** Attempts in flight at most, from claim to recorded outcome. */
+  readonly capacity: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Called whenever an attempt has left, and so a place is free. */
+  readonly onFree: () => void;
+}
+
+/**
+ * The attempts of this worker, each
+ * ```
+ * claimed → payload read → handler running → ended → outcome recorded
+ * ```
+ * and in flight, counted against the capacity, from the first to the last.
+ */
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #attempts = new Map<TaskId, Attempt>();
+  readonly #outcomes: OutcomeWriter;
+  readonly #stop = new AbortController();
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+    this.#outcomes = new OutcomeWriter({
+      store: options.store,
+      availability: options.availability,
+      onSettled: (outcome, result) => this.#settled(outcome, result),
+    });
+  }
+
+  /** How many more attempts fit. */
+  get free(): number {
+    return Math.max(0, this.#options.capacity - this.#attempts.size);
+  }
+
+  get inFlight(): number {
+    return this.#attempts.size;
+  }
+
+  /** The incarnations under whose leases attempts are in flight. */
+  incarnations(): string[] {
+    return [...new Set([...this.#attempts.values()].map(({ task }) => task.incarnation))];
+  }
+
+  /** Attempts whose handler has not ended yet. */
+  running(): ClaimedTask[] {
+    return [...this.#attempts.values()].filter(({ ended }) => !ended).map(({ task }) => task);
+  }
+
+  has(id: TaskId, attempt: number): boolean {
+    return this.#attempts.get(id)?.task.attempt === attempt;
+  }
+
+  /** Takes claimed tasks in flight at once and runs them as their payloads arrive. */
+  accept(tasks: readonly ClaimedTask[]): void {
+    for (const task of tasks) {
+      // A lower attempt of the same task can still be here: it was taken from us, and has come back.
+      this.#attempts.get(task.id)?.abort.abort(new AttemptAbortedError('lost'));
+      this.#attempts.set(task.id, { task, abort: new AbortController(), ended: false });
+    }
+    for (let i = 0; i < tasks.length; i += PAYLOADS_PER_READ) {
+      this.#start(tasks.slice(i, i + PAYLOADS_PER_READ)).catch((error: unknown) => {
+        this.#options.logger.error({ err: error }, 'could not read payloads: their tasks are handed back');
+        for (const task of tasks.slice(i, i + PAYLOADS_PER_READ)) this.#end(task, { kind: 'HANDED_BACK' });
+      });
+    }
+  }
+
+  /** Tells a running handler that its outcome no longer counts, or will be discarded. */
+  abort(id: TaskId, attempt: number, reason: AbortReason): void {
+    const found = this.#attempts.get(id);
+    if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;
+    this.#options.logger.info({ taskId: id, attempt, reason }, 'Aborting event');
+    found.abort.abort(new AttemptAbortedError(reason));
+  }
+
+  /** Hands back every attempt that still runs, telling its handler. To be called when the grace is over. */
+  handBackRunning(): void {
+    this.#stop.abort();
+    for (const task of this.running()) {
+      this.abort(task.id, task.attempt, 'stopping');
+      this.#end(task, { kind: 'HANDED_BACK' });
+    }
+  }
+
+  /** Resolves when every outcome queued so far has been recorded or refused. */
+  async flushed(): Promise<void> {
+    await this.#outcomes.flushed();
+  }
+
+  giveUp(): void {
+    this.#stop.abort();
+    this.#outcomes.giveUp();
+  }
+
+  async #start(tasks: readonly ClaimedTask[]): Promise<void> {
+    const ids = tasks.map(({ id }) => id);
+    const { store, availability } = this.#options;
+    const payloads = await availability.untilAvailable(() => store.payloads(ids), this.#stop.signal);
+    if (payloads === undefined) return;
+    for (const task of tasks) {
+      const payload = payloads.get(task.id);
+      if (payload === undefined) this.#forget(task);
+      else void this.#run(task, payload);
+    }
+  }
+
+  /** Never rejects: whatever the handler does is the attempt's outcome. */
+  async #run(task: ClaimedTask, payload: Json): Promise<void> {
+    const attempt = this.#attempts.get(task.id);
+    if (attempt?.task !== task || attempt.ended) return;
+    const { id, name, partition } = task;
+    const logger = this.#options.logger.child({ taskId: id, name, partition, attempt: task.attempt });
+    logger.info({ worker: this.#options.workerId }, 'Handling event');
+    let end: AttemptEnd;
+    try {
+      await this.#options.handlerFor(name)(payload, {
+        id,
+        name,
+        partition,
+        attempt: task.attempt,
+        fencingToken: { epoch: task.epoch, attempt: task.attempt },
+        idempotencyKey: `task-${id}`,
+        signal: attempt.abort.signal,
+        logger,
+      });
+      end = { kind: 'COMPLETED' };
+    } catch (error) {
+      end = this.#failed(task, error);
+      logger.warn({ err: error, then: end.kind }, 'Event failed');
+    }
+    this.#end(task, end);
+  }
+
+  #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    // Postgres text holds neither NUL nor an unbounded story.
+    const error = message.replaceAll('\0', '\uFFFD').slice(0, MAX_ERROR_CHARS);
+    const next = afterFailure(task.failures, this.#options.random);
+    return next.status === 'FAILED'
+      ? { kind: 'FAILED', error }
+      : { kind: 'RETRY', delayMs: next.delayMs, error };
+  }
+
+  #end(task: ClaimedTask, end: AttemptEnd): void {
+    const attempt = this.#attempts.get(task.id);
+    if (attempt?.task !== task || attempt.ended) return;
+    attempt.ended = true;
+    this.#outcomes.write({ id: task.id, attempt: task.attempt, incarnation: task.incarnation, end });
+  }
+
+  #settled(outcome: Outcome, result: OutcomeResult): void {
+    const attempt = this.#attempts.get(outcome.id);
+    if (result === 'refused') {
+      const { id: taskId, end } = outcome;
+      this.#options.logger.warn(
+        { taskId, attempt: outcome.attempt, end: end.kind },
+        'Outcome refused: the attempt is no longer ours',
+      );
+    }
+    if (attempt?.task.attempt === outcome.attempt) this.#forget(attempt.task);
+  }
+
+  #forget(task: ClaimedTask): void {
+    if (this.#attempts.get(task.id)?.task === task) this.#attempts.delete(task.id);
+    this.#options.onFree();
+  }
+}

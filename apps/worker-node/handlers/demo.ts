@@ -1,0 +1,25 @@
+import { sleep } from '../../../libs/core/clock.ts';
+import type { Clock } from '../../../libs/core/clock.ts';
+import type { Json } from '../../../libs/core/task.ts';
+import type { Handler } from './handler.ts';
+
+function field(payload: Json, name: string): Json | undefined {
+  if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) return undefined;
+  return (payload as { readonly [key: string]: Json })[name];
+}
+
+/**
+ * A task to try things with: `{"sleepMs": 5000}` takes that long, `{"fail": true}` fails every attempt,
+ * `{"fail": 2}` the first two. It heeds its signal.
+ */
+export function demoHandler(clock: Clock): Handler {
+  return async (payload, { attempt, signal }) => {
+    const sleepMs = field(payload, 'sleepMs');
+    if (typeof sleepMs === 'number' && sleepMs > 0) await sleep(clock, sleepMs, signal);
+    signal.throwIfAborted();
+    const fail = field(payload, 'fail');
+    if (fail === true || (typeof fail === 'number' && attempt <= fail)) {
+      throw new Error(`attempt ${attempt} failed as its payload asked`);
+    }
+  };
+}

@@ -1,0 +1,28 @@
+import type { Held } from '../../../libs/db/stores.ts';
+
+/**
+ * The keeper holds what a worker is: its ZooKeeper session, its lease in Postgres, the partitions it owns. It
+ * lives in a thread of its own (`keeper-thread.ts`), so that a handler which computes for seconds costs none of
+ * them; these two interfaces are all that the threads say to each other.
+ */
+export interface Keeper {
+  /** The main loop is alive. To be called several times a second; costs next to nothing. */
+  beat(): void;
+  /** A claim found these partitions fenced. */
+  fenceLost(parts: readonly Held[]): void;
+  /** The incarnations under which attempts are in flight: their leases are renewed for as long as they are named. */
+  inUse(incarnations: readonly string[]): void;
+  /** Releases every partition and leaves the cluster, so that others take over at once; leases are still renewed. */
+  leave(): Promise<void>;
+  /** Ends the leases and closes. */
+  finish(): Promise<void>;
+}
+
+export interface KeeperListener {
+  /** What may be claimed from now on, under which fence. */
+  held(held: readonly Held[]): void;
+  /** The lease was renewed; `unbroken`: it had not run out since the renewal before. */
+  leaseRenewed(unbroken: boolean): void;
+  /** The worker must not go on: `message` says why. */
+  fatal(message: string): void;
+}

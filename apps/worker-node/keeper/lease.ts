@@ -1,0 +1,74 @@
+import { Wakeup } from '../../../libs/core/wakeup.ts';
+import type { Clock } from '../../../libs/core/clock.ts';
+import { StoreUnavailableError } from '../../../libs/db/stores.ts';
+import type { OwnershipStore } from '../../../libs/db/stores.ts';
+
+export interface LeaseOptions {
+  readonly store: OwnershipStore;
+  readonly workerId: string;
+  readonly leaseMs: number;
+  readonly clock: Clock;
+  /** Renewing is suspended while this says so. */
+  readonly suspended: () => boolean;
+  readonly onRenewed: (unbroken: boolean) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * The lease of a worker's incarnations in Postgres, renewed three times per length by one statement for all of
+ * them. A renewal that fails is repeated soon: the lease survives two lost ones.
+ */
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #wakeup: Wakeup;
+  #incarnations: readonly string[] = [];
+  /** When the last successful renewal was sent. */
+  #renewedAtMs = -Infinity;
+  #ended = false;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#wakeup = new Wakeup(options.clock);
+  }
+
+  get incarnations(): readonly string[] {
+    return this.#incarnations;
+  }
+
+  /** Which leases are kept from the next renewal on. */
+  keep(incarnations: readonly string[]): void {
+    this.#incarnations = incarnations;
+  }
+
+  /** Renews now. Rejects with StoreUnavailableError while the database is away. */
+  async renew(): Promise<void> {
+    const { store, workerId, leaseMs, clock, onRenewed } = this.#options;
+    if (this.#incarnations.length === 0) return;
+    const sentAtMs = clock.monotonicMs();
+    await store.renew(workerId, this.#incarnations, leaseMs);
+    const unbroken = sentAtMs - this.#renewedAtMs <= leaseMs;
+    this.#renewedAtMs = sentAtMs;
+    onRenewed(unbroken);
+  }
+
+  /** Renews until `end`. */
+  async run(): Promise<void> {
+    const { leaseMs, suspended, onError } = this.#options;
+    while (!this.#ended) {
+      let waitMs = leaseMs / 3;
+      try {
+        if (!suspended()) await this.renew();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        onError(error);
+        waitMs = leaseMs / 12;
+      }
+      await this.#wakeup.wait(waitMs);
+    }
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wakeup.notify();
+  }
+}

@@ -1,0 +1,167 @@
+import type { Clock } from '../../../libs/core/clock.ts';
+import type { Random } from '../../../libs/core/random.ts';
+import type { Paths } from '../../../libs/cluster/paths.ts';
+import { parseInstanceName } from '../../../libs/cluster/paths.ts';
+import { ackCodec, liveCodec, metaCodec } from '../../../libs/cluster/records.ts';
+import type { Live } from '../../../libs/cluster/records.ts';
+import { isZooKeeperError, ZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
+import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
+import type { OwnershipStore } from '../../../libs/db/stores.ts';
+import type { Logger } from '../../../libs/runtime/logger.ts';
+
+/** The worker must not run: another cluster's database, a worker id in use. */
+export class FatalError extends Error {
+  override name = 'FatalError';
+}
+
+export interface MembershipOptions {
+  readonly zk: ZooKeeper;
+  readonly store: OwnershipStore;
+  readonly paths: Paths;
+  readonly workerId: string;
+  readonly live: Live;
+  readonly sessionTimeoutMs: number;
+  readonly random: Random;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Opens the lease of the incarnation that `incarnation` names by then; the live node is created after. */
+  readonly openLease: () => Promise<void>;
+}
+
+/**
+ * A worker's live node: one incarnation per ZooKeeper session. The incarnation is part of the node's name, so a
+ * new session need not wait for the old one's ephemeral to go.
+ */
+export class Membership {
+  readonly #options: MembershipOptions;
+  /** Every incarnation this process has had: their leftovers are not somebody else. */
+  readonly #own = new Set<string>();
+  #current: { readonly epoch: number; readonly incarnation: string; joined: boolean } | undefined;
+  #waitingSinceMs: number | undefined;
+  #saidUninitialised = false;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  /** Of the newest session, joined or about to; undefined before the first. */
+  get incarnation(): string | undefined {
+    return this.#current?.incarnation;
+  }
+
+  /**
+   * Joins, if this session has not yet. Returns the incarnation, or undefined while there is nothing to do but
+   * wait: not connected, cluster-init has not run, a predecessor's ephemeral has not expired.
+   *
+   * @throws FatalError where this worker must not join at all
+   */
+  async joined(): Promise<string | undefined> {
+    const { zk, random, logger } = this.#options;
+    const state = zk.state;
+    if (state.kind !== 'CONNECTED') return undefined;
+    if (this.#current?.epoch === state.epoch && this.#current.joined) {
+      const { incarnation } = this.#current;
+      const live = await zk.exists(this.#options.paths.liveInstance(this.#options.workerId, incarnation));
+      if (live !== null) return incarnation;
+      logger.warn({ incarnation }, 'live node removed by somebody: joining anew');
+      this.#current = undefined;
+    }
+    if (!(await this.#clusterIsOurs())) return undefined;
+    if (this.#own.size === 0 && (await this.#predecessorLives())) return undefined;
+    if (this.#current?.epoch !== state.epoch) {
+      this.#current = {
+        epoch: state.epoch,
+        incarnation: random.uuid().replaceAll('-', '').slice(0, 12),
+        joined: false,
+      };
+    }
+    const { incarnation } = this.#current;
+    await this.#options.openLease();
+    await this.#createNodes(incarnation, state.sessionId);
+    this.#own.add(incarnation);
+    this.#current.joined = true;
+    logger.info({ incarnation, session: `0x${state.sessionId.toString(16)}` }, 'joined the cluster');
+    return incarnation;
+  }
+
+  /** Removes the live node and the ack, if the session still stands. The controller takes this for a clean leave. */
+  async leave(): Promise<void> {
+    const { zk, paths, workerId } = this.#options;
+    if (this.#current?.joined !== true || zk.state.kind !== 'CONNECTED') return;
+    const { incarnation } = this.#current;
+    try {
+      await zk.multi([
+        { op: 'delete', path: paths.ackOf(workerId, incarnation), version: -1 },
+        { op: 'delete', path: paths.liveInstance(workerId, incarnation), version: -1 },
+      ]);
+    } catch (error) {
+      // The session's end removes them as well.
+      if (!isZooKeeperError(error)) throw error;
+    }
+  }
+
+  /** The same uid must stand in ZooKeeper and in Postgres. */
+  async #clusterIsOurs(): Promise<boolean> {
+    const { zk, store, paths, logger } = this.#options;
+    let data: Buffer;
+    try {
+      ({ data } = await zk.getData(paths.meta));
+    } catch (error) {
+      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
+      if (!this.#saidUninitialised)
+        logger.warn(`no cluster at ${paths.root} in ZooKeeper: waiting for cluster-init`);
+      this.#saidUninitialised = true;
+      return false;
+    }
+    const inZooKeeper = metaCodec.decode(data, paths.meta);
+    const inPostgres = await store.readMeta();
+    if (inZooKeeper.uid !== inPostgres.uid) {
+      throw new FatalError(
+        `ZooKeeper’s ${paths.meta} belongs to cluster ${inZooKeeper.uid}, the database to ${inPostgres.uid}: check ZOOKEEPER_CONNECT, CLUSTER_NAME and DATABASE_URL`,
+      );
+    }
+    return true;
+  }
+
+  /**
+   * Whether another process holds our worker id. A crashed predecessor's ephemeral goes with its session, so
+   * that much time is given; what is alive after it is a second process.
+   *
+   * @throws FatalError for a second process
+   */
+  async #predecessorLives(): Promise<boolean> {
+    const { zk, paths, workerId, clock, sessionTimeoutMs, logger } = this.#options;
+    const { children } = await zk.getChildren(paths.live);
+    const others = children.filter((name) => parseInstanceName(name)?.id === workerId);
+    if (others.length === 0) return false;
+    if (this.#waitingSinceMs === undefined) {
+      this.#waitingSinceMs = clock.monotonicMs();
+      logger.info({ others }, `worker id ${workerId} is still registered: waiting for its session to end`);
+    }
+    // Twice the timeout: the server rounds expiry up to its tick, and may have granted a longer one.
+    if (clock.monotonicMs() - this.#waitingSinceMs > 2 * sessionTimeoutMs + 1_000) {
+      throw new FatalError(
+        `worker id ${workerId} is in use by a live worker (${others.join(', ')}): give this one another WORKER_ID`,
+      );
+    }
+    return true;
+  }
+
+  async #createNodes(incarnation: string, sessionId: bigint): Promise<void> {
+    const { zk, paths, workerId, live } = this.#options;
+    const path = paths.liveInstance(workerId, incarnation);
+    const ack = ackCodec.encode({ rev: 0, owned: {}, releasing: [], fenced: {} });
+    try {
+      await zk.multi([
+        { op: 'create', path: paths.ackOf(workerId, incarnation), data: ack, mode: 'EPHEMERAL' },
+        { op: 'create', path, data: liveCodec.encode(live), mode: 'EPHEMERAL' },
+      ]);
+    } catch (error) {
+      // Ours already: an earlier try whose reply was lost.
+      if (!isZooKeeperError(error, 'NODE_EXISTS')) throw error;
+      const stat = await zk.exists(path);
+      if (stat?.ephemeralOwner !== sessionId)
+        throw new ZooKeeperError('OTHER', 'join', path, { message: 'owned by another session' });
+    }
+  }
+}

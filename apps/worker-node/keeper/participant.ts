@@ -1,0 +1,339 @@
+import { isDeepStrictEqual } from 'node:util';
+import { backoffMs } from '../../../libs/core/backoff.ts';
+import { sleep } from '../../../libs/core/clock.ts';
+import type { Clock } from '../../../libs/core/clock.ts';
+import type { Random } from '../../../libs/core/random.ts';
+import { Wakeup } from '../../../libs/core/wakeup.ts';
+import type { Paths } from '../../../libs/cluster/paths.ts';
+import { ackCodec, grantsCodec } from '../../../libs/cluster/records.ts';
+import type { Ack, Grants, Live } from '../../../libs/cluster/records.ts';
+import { isZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
+import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
+import { StoreUnavailableError } from '../../../libs/db/stores.ts';
+import type { Held, OwnershipStore } from '../../../libs/db/stores.ts';
+import type { Logger } from '../../../libs/runtime/logger.ts';
+import { FatalError, Membership } from './membership.ts';
+import type { Keeper, KeeperListener } from './keeper.ts';
+import { Lease } from './lease.ts';
+import { acknowledge, planOwnership } from './ownership.ts';
+
+/** Watches only wake; everything is read again this often whatever they said. */
+const RESYNC_MS = 3_000;
+const NOT_JOINED_RETRY_MS = 250;
+const RETRY = { baseMs: 50, maxMs: 1_000 };
+/** An acquire waits this long for a claim in flight before it ends the backend that holds it up. */
+const ACQUIRE_LOCK_TIMEOUT_MS = 1_000;
+const LEAVE_DEADLINE_MS = 3_000;
+
+export interface ParticipantOptions {
+  /** Opens a session with ZooKeeper; called again after a wedge. */
+  readonly connect: () => ZooKeeper;
+  readonly store: OwnershipStore;
+  readonly paths: Paths;
+  readonly workerId: string;
+  readonly live: Live;
+  /** T: ZooKeeper session timeout and length of the lease. */
+  readonly sessionTimeoutMs: number;
+  /** The main loop may be silent for this long. */
+  readonly wedgedAfterMs: number;
+  readonly listener: KeeperListener;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/**
+ * A worker's part in the cluster.
+ * ```
+ * connecting ──▶ joined(incarnation) ──▶ left ──▶ finished
+ *      ▲  ▲            │     │
+ *      │  └─ session ──┘     └── main loop silent ──▶ wedged ── beats again ──▶ connecting
+ * ```
+ * One loop compares the grants in ZooKeeper with what Postgres has given us, and takes the steps between them:
+ * stop claiming → release in Postgres → acquire in Postgres → claim → acknowledge. Losing the connection or the
+ * session stops nothing: what is held is claimed from until Postgres refuses, or until the next incarnation is
+ * granted it.
+ */
+export class Participant implements Keeper {
+  readonly #options: ParticipantOptions;
+  readonly #wakeup: Wakeup;
+  readonly #lease: Lease;
+  #zk: ZooKeeper;
+  #membership: Membership;
+  #held = new Map<number, Held>();
+  readonly #fenced = new Map<number, { granted: number; dbEpoch: number }>();
+  #inUse: readonly string[] = [];
+  #acknowledged: { incarnation: string; ack: Ack } | undefined;
+  #watching = false;
+  #beatAtMs: number;
+  #wedged = false;
+  #leaving = false;
+  #ownershipLoop: Promise<void> = Promise.resolve();
+  #leaseLoop: Promise<void> = Promise.resolve();
+  #trouble = '';
+
+  constructor(options: ParticipantOptions) {
+    this.#options = options;
+    this.#wakeup = new Wakeup(options.clock);
+    this.#beatAtMs = options.clock.monotonicMs();
+    this.#lease = new Lease({
+      store: options.store,
+      workerId: options.workerId,
+      leaseMs: options.sessionTimeoutMs,
+      clock: options.clock,
+      suspended: () => this.#wedged,
+      onRenewed: (unbroken) => options.listener.leaseRenewed(unbroken),
+      onError: (error) => this.#troubled(error),
+    });
+    this.#zk = options.connect();
+    this.#membership = this.#newMembership();
+  }
+
+  /** Starts the loops; they end with `finish`. A fault that is no outage is reported to the listener as fatal. */
+  start(): void {
+    const fatal = (error: unknown) => {
+      const message =
+        error instanceof FatalError
+          ? error.message
+          : `keeper: ${String(error instanceof Error ? error.stack : error)}`;
+      this.#options.listener.fatal(message);
+    };
+    this.#subscribe();
+    this.#ownershipLoop = this.#run().catch(fatal);
+    this.#leaseLoop = this.#lease.run().catch(fatal);
+  }
+
+  beat(): void {
+    this.#beatAtMs = this.#options.clock.monotonicMs();
+    if (this.#wedged) this.#wakeup.notify();
+  }
+
+  fenceLost(parts: readonly Held[]): void {
+    for (const part of parts) {
+      const held = this.#held.get(part.partition);
+      if (held?.epoch === part.epoch && held.incarnation === part.incarnation)
+        this.#held.delete(part.partition);
+    }
+    this.#wakeup.notify();
+  }
+
+  inUse(incarnations: readonly string[]): void {
+    this.#inUse = incarnations;
+    this.#keepLeases();
+  }
+
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    this.#wakeup.notify();
+    const { listener, clock, logger } = this.#options;
+    listener.held([]);
+    const released = this.#releaseAll().catch((error: unknown) => {
+      logger.warn({ err: error }, 'could not release in Postgres: the next owner’s epoch fences us');
+    });
+    await Promise.race([released, sleep(clock, LEAVE_DEADLINE_MS)]);
+    // The live node goes last: when the controller hands our partitions on, their rows are free.
+    await this.#membership.leave();
+    await this.#zk.close(1_000);
+  }
+
+  async finish(): Promise<void> {
+    this.#leaving = true;
+    this.#lease.end();
+    this.#wakeup.notify();
+    await Promise.all([this.#ownershipLoop, this.#leaseLoop]);
+    await this.#zk.close(1_000);
+    try {
+      for (const incarnation of this.#lease.incarnations) await this.#options.store.endSession(incarnation);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      this.#options.logger.warn('database unavailable: the lease ends by itself');
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { random, wedgedAfterMs } = this.#options;
+    let retries = 0;
+    while (!this.#leaving) {
+      let waitMs = RESYNC_MS;
+      try {
+        const joined = (await this.#mindTheBeat()) && (await this.#sync());
+        if (!joined) waitMs = NOT_JOINED_RETRY_MS;
+        retries = 0;
+        this.#trouble = '';
+      } catch (error) {
+        const transient = error instanceof StoreUnavailableError || isZooKeeperError(error);
+        if (!transient) throw error;
+        this.#troubled(error);
+        waitMs = 20 + backoffMs(retries, random, RETRY);
+        retries += 1;
+      }
+      await this.#wakeup.wait(Math.min(waitMs, wedgedAfterMs / 4));
+    }
+  }
+
+  /** False while the main loop is wedged. Lets go of session and lease when it becomes so, and comes back after. */
+  async #mindTheBeat(): Promise<boolean> {
+    const { clock, wedgedAfterMs, logger, listener, connect } = this.#options;
+    const silentMs = clock.monotonicMs() - this.#beatAtMs;
+    if (silentMs <= wedgedAfterMs) {
+      if (this.#wedged) {
+        this.#wedged = false;
+        logger.warn('event loop runs again: rejoining');
+        this.#zk = connect();
+        this.#membership = this.#newMembership();
+        this.#subscribe();
+      }
+      return true;
+    }
+    if (!this.#wedged) {
+      this.#wedged = true;
+      logger.error({ silentMs: Math.round(silentMs) }, 'event loop blocked: giving up partitions and lease');
+      this.#held.clear();
+      listener.held([]);
+      await this.#zk.close(1_000);
+    }
+    return false;
+  }
+
+  /** One comparison of grants and ownership. False where we have not joined yet. */
+  async #sync(): Promise<boolean> {
+    const incarnation = await this.#membership.joined();
+    if (incarnation === undefined) return false;
+    const grants = await this.#readGrants();
+    const state = { held: this.#held, fenced: this.#fenced };
+    for (const [partition, { granted }] of this.#fenced) {
+      if (grants?.parts[partition] !== granted) this.#fenced.delete(partition);
+    }
+    const { release, acquire } = planOwnership(state, grants, incarnation);
+    if (release.length > 0) {
+      await this.#acknowledge(acknowledge(state, grants, incarnation, release), incarnation);
+      await this.#release(release);
+      await this.#acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
+    }
+    if (acquire.length > 0) await this.#acquire(acquire, incarnation);
+    this.#keepLeases();
+    await this.#acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
+    return true;
+  }
+
+  /** Main is told first, and so claims nothing more; Postgres then waits for a claim in flight. */
+  async #release(release: readonly Held[]): Promise<void> {
+    const going = new Set(release);
+    this.#options.listener.held([...this.#held.values()].filter((held) => !going.has(held)));
+    for (const incarnation of new Set(release.map((held) => held.incarnation))) {
+      const parts = release.filter((held) => held.incarnation === incarnation);
+      await this.#options.store.release(incarnation, parts);
+      for (const { partition } of parts) this.#held.delete(partition);
+    }
+  }
+
+  async #acquire(
+    grants: readonly { partition: number; epoch: number }[],
+    incarnation: string,
+  ): Promise<void> {
+    const { store, workerId, listener, logger } = this.#options;
+    const result = await store.acquire({
+      workerId,
+      incarnation,
+      grants,
+      lockTimeoutMs: ACQUIRE_LOCK_TIMEOUT_MS,
+    });
+    for (const part of result.owned) {
+      this.#held.set(part.partition, { ...part, incarnation });
+      this.#fenced.delete(part.partition);
+    }
+    const grantedEpoch = new Map(grants.map(({ partition, epoch }) => [partition, epoch]));
+    for (const { partition, epoch } of result.fenced) {
+      this.#held.delete(partition);
+      this.#fenced.set(partition, { granted: grantedEpoch.get(partition) ?? 0, dbEpoch: epoch });
+    }
+    if (result.fenced.length > 0)
+      logger.warn({ fenced: result.fenced }, 'grants refused by Postgres: asking for higher epochs');
+    if (!this.#leaving) listener.held([...this.#held.values()]);
+  }
+
+  async #releaseAll(): Promise<void> {
+    // An acquire under way would give us rows after their release.
+    await this.#ownershipLoop;
+    const { store } = this.#options;
+    const parts = [...this.#held.values()];
+    this.#held.clear();
+    for (const incarnation of new Set(parts.map((held) => held.incarnation))) {
+      await store.release(
+        incarnation,
+        parts.filter((held) => held.incarnation === incarnation),
+      );
+    }
+  }
+
+  async #readGrants(): Promise<Grants | null> {
+    const path = this.#options.paths.grantsOf(this.#options.workerId);
+    const watcher = this.#watching ? undefined : this.#onWatch;
+    this.#watching = true;
+    try {
+      if ((await this.#zk.exists(path, watcher)) === null) return null;
+      return grantsCodec.decode((await this.#zk.getData(path)).data, path);
+    } catch (error) {
+      this.#watching = false;
+      if (isZooKeeperError(error, 'NO_NODE')) return null;
+      throw error;
+    }
+  }
+
+  readonly #onWatch = () => {
+    this.#watching = false;
+    this.#wakeup.notify();
+  };
+
+  async #acknowledge(ack: Ack, incarnation: string): Promise<void> {
+    if (this.#acknowledged?.incarnation === incarnation && isDeepStrictEqual(this.#acknowledged.ack, ack))
+      return;
+    const path = this.#options.paths.ackOf(this.#options.workerId, incarnation);
+    this.#acknowledged = undefined;
+    await this.#zk.setData(path, ackCodec.encode(ack), -1);
+    this.#acknowledged = { incarnation, ack };
+  }
+
+  /** The current incarnation's lease, and those under which something is held or still runs. */
+  #keepLeases(): void {
+    const current = this.#membership.incarnation;
+    const needed = new Set([...this.#inUse, ...[...this.#held.values()].map((held) => held.incarnation)]);
+    if (current !== undefined) needed.add(current);
+    this.#lease.keep([...needed]);
+  }
+
+  #newMembership(): Membership {
+    const { store, paths, workerId, live, sessionTimeoutMs, random, clock, logger } = this.#options;
+    return new Membership({
+      zk: this.#zk,
+      store,
+      paths,
+      workerId,
+      live,
+      sessionTimeoutMs,
+      random,
+      clock,
+      logger,
+      openLease: async () => {
+        this.#keepLeases();
+        await this.#lease.renew();
+      },
+    });
+  }
+
+  #subscribe(): void {
+    this.#watching = false;
+    this.#zk.onState(({ kind }) => {
+      if (kind === 'CONNECTED') this.#watching = false;
+      this.#wakeup.notify();
+    });
+  }
+
+  /** Says what is wrong once, until it has gone right again. */
+  #troubled(error: unknown): void {
+    const message = (error as Error).message;
+    if (this.#trouble !== '') return;
+    this.#trouble = message;
+    this.#options.logger.warn({ reason: message }, 'keeper: waiting for ZooKeeper or Postgres');
+  }
+}

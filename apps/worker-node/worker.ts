@@ -1,0 +1,196 @@
+import { sleep } from '../../libs/core/clock.ts';
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Random } from '../../libs/core/random.ts';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+import { Availability } from './availability.ts';
+import { DatabaseTime } from './database-time.ts';
+import { Executor } from './executor.ts';
+import type { Handler } from './handlers/handler.ts';
+import type { Keeper, KeeperListener } from './keeper/keeper.ts';
+import { LostClaims } from './lost-claims.ts';
+import { PartitionRunner } from './partition-runner.ts';
+import { Reconciler } from './reconciler.ts';
+import { Recovery } from './recovery.ts';
+
+const BEAT_MS = 250;
+const RECOVER_MS = 250;
+const RECONCILE_MS = 1_000;
+const SAY_PARTITIONS_MS = 30_000;
+/** Outcomes of the last moment may still wait for the database this long after the grace. */
+const FLUSH_DEADLINE_MS = 2_000;
+
+export interface WorkerOptions {
+  readonly workerId: string;
+  readonly store: ExecutionStore;
+  readonly handlerFor: (name: string) => Handler;
+  readonly concurrency: number;
+  readonly graceMs: number;
+  /** T */
+  readonly leaseMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Starts the keeper, which tells `listener` what this worker owns. */
+  readonly startKeeper: (listener: KeeperListener) => Keeper;
+}
+
+/**
+ * A worker: the keeper says which partitions are its own, the partition runner claims what is due in them, the
+ * executor runs it and records the outcome.
+ * ```
+ * running ──stop()──▶ draining: no claims, partitions released, handlers within the grace ──▶ stopped
+ * ```
+ */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #executor: Executor;
+  readonly #runner: PartitionRunner;
+  readonly #recovery: Recovery;
+  readonly #reconciler: Reconciler;
+  readonly #lostClaims: LostClaims;
+  readonly #keeper: Keeper;
+  readonly #stopped = new AbortController();
+  readonly #fault: Promise<never>;
+  #fail: (error: Error) => void = () => {};
+  #loops: Promise<unknown> = Promise.resolve();
+  #saidAtMs = -Infinity;
+  #draining = false;
+  #inUse = '';
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#fault = new Promise<never>((_, reject) => {
+      this.#fail = reject;
+    });
+    this.#fault.catch(() => {});
+    const { store, clock, random, logger, workerId } = options;
+    const availability = new Availability({ clock, random, logger });
+    this.#lostClaims = new LostClaims(clock);
+    this.#executor = new Executor({
+      store,
+      availability,
+      handlerFor: options.handlerFor,
+      workerId,
+      capacity: options.concurrency,
+      clock,
+      random,
+      logger,
+      onFree: () => this.#runner.wake(),
+    });
+    this.#runner = new PartitionRunner({
+      store,
+      availability,
+      executor: this.#executor,
+      databaseTime: new DatabaseTime(clock),
+      lostClaims: this.#lostClaims,
+      workerId,
+      clock,
+      random,
+      logger,
+      onFenceLost: (parts) => this.#keeper.fenceLost(parts),
+    });
+    this.#reconciler = new Reconciler({
+      store,
+      availability,
+      executor: this.#executor,
+      lostClaims: this.#lostClaims,
+      logger,
+    });
+    this.#recovery = new Recovery({ store, availability, leaseMs: options.leaseMs, clock, random, logger });
+    this.#keeper = options.startKeeper({
+      held: (held) => this.#setHeld(held),
+      leaseRenewed: (unbroken) => this.#recovery.leaseRenewed(unbroken),
+      fatal: (message) => this.#fail(new Error(message)),
+    });
+  }
+
+  /** Something may be due now in these partitions: from the listener for submissions. */
+  expectWork(partitions: readonly number[] | '*'): void {
+    this.#runner.expectWork(partitions);
+  }
+
+  /** Runs until `stop` has been called and everything has ended. Rejects for a fault that waiting cannot mend. */
+  async run(): Promise<void> {
+    this.#loops = Promise.all([
+      this.#runner.run(),
+      this.#every(BEAT_MS, () => {
+        this.#beat();
+        return Promise.resolve();
+      }),
+      this.#every(RECOVER_MS, () => this.#recover()),
+      this.#every(RECONCILE_MS, () => this.#reconciler.runOnce()),
+    ]);
+    await Promise.race([this.#loops, this.#fault]);
+  }
+
+  /**
+   * Leaves the cluster without losing or doubling a task: claims nothing more, gives the partitions to others,
+   * lets handlers finish within the grace, hands back what has not, and only then ends the lease.
+   */
+  async stop(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    const { clock, graceMs, logger } = this.#options;
+    const graceEndsMs = clock.monotonicMs() + graceMs;
+    this.#runner.stop();
+    await this.#keeper.leave();
+    if (this.#executor.inFlight > 0)
+      logger.info({ inFlight: this.#executor.inFlight }, 'partitions released: waiting for running events');
+    while (this.#executor.running().length > 0 && clock.monotonicMs() < graceEndsMs) await sleep(clock, 20);
+    const unfinished = this.#executor.running().length;
+    if (unfinished > 0) logger.warn({ unfinished }, 'grace is over: handing events back');
+    this.#executor.handBackRunning();
+    await Promise.race([this.#executor.flushed(), sleep(clock, FLUSH_DEADLINE_MS)]);
+    this.#executor.giveUp();
+    this.#stopped.abort();
+    await this.#loops;
+    await this.#keeper.finish();
+  }
+
+  #setHeld(held: readonly Held[]): void {
+    if (this.#draining) return;
+    this.#runner.setHeld(held);
+    this.#sayPartitions();
+  }
+
+  #sayPartitions(): void {
+    const partitions = this.#runner.held.map(({ partition }) => partition).sort((a, b) => a - b);
+    this.#saidAtMs = this.#options.clock.monotonicMs();
+    if (partitions.length === 0)
+      this.#options.logger.info('Polling events for partitions: [] (none assigned to this worker)');
+    else this.#options.logger.info(`Polling events for partitions: [${partitions.join(', ')}]`);
+  }
+
+  #beat(): void {
+    this.#keeper.beat();
+    const incarnations = [
+      ...new Set([...this.#executor.incarnations(), ...this.#lostClaims.incarnations()]),
+    ].sort();
+    if (incarnations.join() !== this.#inUse) {
+      this.#inUse = incarnations.join();
+      this.#keeper.inUse(incarnations);
+    }
+    const silentMs = this.#options.clock.monotonicMs() - this.#saidAtMs;
+    if (!this.#draining && this.#runner.held.length > 0 && silentMs >= SAY_PARTITIONS_MS)
+      this.#sayPartitions();
+  }
+
+  async #recover(): Promise<void> {
+    if (this.#draining) return;
+    const recovered = await this.#recovery.runOnce(this.#runner.held);
+    if (recovered.length > 0) this.#runner.expectWork(recovered.map(({ partition }) => partition));
+  }
+
+  async #every(periodMs: number, action: () => Promise<void>): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      try {
+        await action();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+      }
+      await sleep(this.#options.clock, periodMs, this.#stopped.signal);
+    }
+  }
+}
