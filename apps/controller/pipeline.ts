@@ -1,0 +1,212 @@
+import type { Paths } from '../../libs/cluster/paths.ts';
+import type { Mode } from '../../libs/cluster/records.ts';
+import type { Watcher, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
+import { assign } from '../../libs/core/assignment.ts';
+import type { Assignment, Targets } from '../../libs/core/assignment.ts';
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Random } from '../../libs/core/random.ts';
+import { transition } from '../../libs/core/transition.ts';
+import type { Transition } from '../../libs/core/transition.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+import { AssignmentReport } from './assignment-report.ts';
+import { Debounce } from './debounce.ts';
+import { publish } from './publish.ts';
+import type { Leadership, PublishResult } from './publish.ts';
+import { SeenSince } from './seen-since.ts';
+import { readSnapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+
+export interface PipelineOptions {
+  readonly zookeeper: ZooKeeper;
+  readonly paths: Paths;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly leadership: Leadership;
+  /** Called when it is worth running again. */
+  readonly watcher: Watcher;
+  readonly timing?: Partial<PipelineTiming>;
+}
+
+/** All in milliseconds. */
+export interface PipelineTiming {
+  /** Balancing waits until no worker has come or gone for `balanceQuietMs`, and `balanceMaxMs` at most. */
+  readonly balanceQuietMs: number;
+  readonly balanceMaxMs: number;
+  /** How long a worker may take to release what was revoked before it is granted to another. */
+  readonly releaseMs: number;
+  /** How long the grants of a worker that is gone are kept. */
+  readonly retireMs: number;
+}
+
+const TIMING: PipelineTiming = {
+  balanceQuietMs: 500,
+  balanceMaxMs: 1_000,
+  releaseMs: 10_000,
+  retireMs: 3_600_000,
+};
+
+/** `SETTLED`: nothing to write. `UNINITIALISED`: `/meta` is missing, or this is another cluster by now. */
+export interface RunResult {
+  readonly outcome: PublishResult | 'SETTLED' | 'UNINITIALISED';
+  /** When to run again though nothing may have changed by then; Infinity for no such time. */
+  readonly runAgainInMs: number;
+}
+
+/**
+ * What a leader does, again and again: read everything, assign partitions to workers, work out the next step
+ * towards that, publish it. What it remembers between runs are ages; nothing depends on them but waiting.
+ */
+export class Pipeline {
+  readonly #options: PipelineOptions;
+  readonly #timing: PipelineTiming;
+  readonly #report: AssignmentReport;
+  readonly #balancing: Debounce;
+  readonly #revokes = new SeenSince();
+  readonly #gone = new SeenSince();
+  readonly #unreadable = new Set<string>();
+  #uid: string | undefined;
+  #unconfirmed: string | undefined;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#report = new AssignmentReport(options.logger);
+    this.#balancing = new Debounce({
+      quietMs: this.#timing.balanceQuietMs,
+      maxMs: this.#timing.balanceMaxMs,
+    });
+  }
+
+  /** One run. Rejects as ZooKeeper does, and with a RecordError where a record makes no sense. */
+  async run(): Promise<RunResult> {
+    const snapshot = await this.#read();
+    if (snapshot === null) return { outcome: 'UNINITIALISED', runAgainInMs: Infinity };
+    const nowMs = this.#options.clock.monotonicMs();
+    const { target, waitMs } = this.#assign(snapshot, nowMs);
+    const next =
+      target === null ? { plan: snapshot.plan, grants: new Map() } : this.#step(snapshot, target, nowMs);
+    const outcome = await this.#publish(snapshot, next, this.#retire(snapshot, nowMs));
+    const releaseMs = this.#revokes.untilNextMs(this.#timing.releaseMs, nowMs);
+    return { outcome, runAgainInMs: Math.min(waitMs, releaseMs) };
+  }
+
+  async #read(): Promise<Snapshot | null> {
+    const { zookeeper, paths, watcher, logger } = this.#options;
+    const snapshot = await readSnapshot({
+      zookeeper,
+      paths,
+      watcher,
+      onUnreadable: ({ message }) => {
+        if (!this.#unreadable.has(message)) logger.warn(`${message}: counts as absent`);
+        this.#unreadable.add(message);
+      },
+    });
+    if (snapshot === null) return null;
+    this.#uid ??= snapshot.meta.uid;
+    if (snapshot.meta.uid !== this.#uid) return null;
+    if (this.#unconfirmed !== undefined) {
+      const applied = snapshot.planOperation === this.#unconfirmed;
+      logger.info(`the reply to a publish was lost; it was ${applied ? '' : 'not '}applied`);
+      this.#unconfirmed = undefined;
+    }
+    this.#report.observe(snapshot.plan.target);
+    this.#report.observeWorkers(snapshot.live.size);
+    return snapshot;
+  }
+
+  /** The targets wanted, `null` for leaving everything as it is; and when to think again. */
+  #assign(snapshot: Snapshot, nowMs: number): { target: Targets | null; waitMs: number } {
+    const current = snapshot.plan.target;
+    const workers = [...snapshot.live.keys()].map((id) => ({ id }));
+    const { mode, untilMs } = modeAt(snapshot.mode, this.#options.clock.wallMs());
+    const waitMs = untilMs === undefined ? Infinity : untilMs - this.#options.clock.wallMs();
+    if (mode === 'PAUSED') return { target: current, waitMs };
+    const urgent = assign(current, workers, { balance: false });
+    if (mode === 'MAINTENANCE') return { target: urgent.target, waitMs };
+
+    // Orphans are placed at once, be it for a moment only. What can wait is balancing; and, while nobody
+    // works yet, everything, so that workers that start together share in one go.
+    const balanced = assign(current, workers, { balance: true });
+    const cold = balanced.moves.length > 0 && !anyoneGranted(snapshot);
+    if (!cold && !balances(balanced)) {
+      this.#balancing.reset();
+      return { target: balanced.target, waitMs: Infinity };
+    }
+    const quietInMs = this.#balancing.remainingMs([...snapshot.live.values()].sort().join(' '), nowMs);
+    if (quietInMs === 0) return { target: balanced.target, waitMs: Infinity };
+    return { target: cold ? null : urgent.target, waitMs: quietInMs };
+  }
+
+  #step(snapshot: Snapshot, target: Targets, nowMs: number): Transition {
+    const { releaseMs } = this.#timing;
+    this.#revokes.observe(revokesOf(snapshot), nowMs);
+    const overdue = this.#revokes.olderThan(releaseMs, nowMs);
+    if (overdue.size > 0) {
+      this.#options.logger.warn(
+        { revokes: [...overdue] },
+        `${overdue.size} partitions were not released within ${releaseMs} ms: granting them to others`,
+      );
+    }
+    return transition({
+      ...snapshot,
+      target,
+      overdue: (worker, partition) =>
+        overdue.has(revokeKey(worker, partition, snapshot.grants.get(worker)?.revoked[partition])),
+    });
+  }
+
+  /** Ids whose grants have been empty and whose worker has been gone for long enough. */
+  #retire({ live, grants }: Snapshot, nowMs: number): string[] {
+    const empty = [...grants].filter(
+      ([id, { parts, revoked }]) =>
+        !live.has(id) && Object.keys(parts).length + Object.keys(revoked).length === 0,
+    );
+    this.#gone.observe(
+      empty.map(([id]) => id),
+      nowMs,
+    );
+    return [...this.#gone.olderThan(this.#timing.retireMs, nowMs)];
+  }
+
+  async #publish(
+    snapshot: Snapshot,
+    next: Transition,
+    retired: readonly string[],
+  ): Promise<PublishResult | 'SETTLED'> {
+    if (next.plan === snapshot.plan && retired.length === 0) return 'SETTLED';
+    const { random } = this.#options;
+    const operation = random.uuid();
+    const result = await publish({ ...this.#options, snapshot, next, retired, operation });
+    if (result === 'PUBLISHED') this.#report.observe(next.plan.target);
+    if (result === 'UNKNOWN') this.#unconfirmed = operation;
+    return result;
+  }
+}
+
+/** A mode that has ended is AUTO. */
+function modeAt(mode: Mode, wallMs: number): Mode {
+  return mode.untilMs !== undefined && mode.untilMs <= wallMs ? { mode: 'AUTO' } : mode;
+}
+
+/** Whether it moves anything off a worker that lives. */
+function balances({ moves }: Assignment): boolean {
+  return moves.some(({ reason }) => reason === 'BALANCE');
+}
+
+function anyoneGranted({ live, grants }: Snapshot): boolean {
+  return [...grants].some(
+    ([id, { incarnation, parts }]) => live.get(id) === incarnation && Object.keys(parts).length > 0,
+  );
+}
+
+function revokesOf({ grants }: Snapshot): string[] {
+  return [...grants].flatMap(([id, { revoked }]) =>
+    Object.entries(revoked).map(([partition, rev]) => revokeKey(id, Number(partition), rev)),
+  );
+}
+
+/** The rev tells one revoke of a partition from the next. */
+function revokeKey(worker: string, partition: number, rev: number | undefined): string {
+  return `${worker}/${partition}@${rev ?? 0}`;
+}

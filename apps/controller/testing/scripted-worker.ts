@@ -1,0 +1,95 @@
+import type { Paths } from '../../../libs/cluster/paths.ts';
+import { ackCodec, grantsCodec, liveCodec } from '../../../libs/cluster/records.ts';
+import type { Ack, Grants } from '../../../libs/cluster/records.ts';
+import { isZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
+import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
+
+export interface ScriptedWorkerOptions {
+  /** A session of its own: closing it is the worker's death. */
+  readonly zookeeper: ZooKeeper;
+  readonly paths: Paths;
+  readonly id: string;
+  readonly incarnation: string;
+}
+
+/**
+ * A worker as the controller sees it: a live node, and acks that follow its grants. It acquires at once; it
+ * releases at once too, unless told to hold on to what it has.
+ */
+export class ScriptedWorker {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly #zookeeper: ZooKeeper;
+  readonly #paths: Paths;
+  #holdsOn = false;
+  #owned: Record<string, number> = {};
+  #obeying: Promise<void> = Promise.resolve();
+  #left = false;
+
+  private constructor({ zookeeper, paths, id, incarnation }: ScriptedWorkerOptions) {
+    this.id = id;
+    this.incarnation = incarnation;
+    this.#zookeeper = zookeeper;
+    this.#paths = paths;
+  }
+
+  static async join(options: ScriptedWorkerOptions): Promise<ScriptedWorker> {
+    const worker = new ScriptedWorker(options);
+    const { zookeeper, paths, id, incarnation } = options;
+    const ack = { rev: 0, owned: {}, releasing: [], fenced: {} };
+    await zookeeper.create(paths.ackOf(id, incarnation), ackCodec.encode(ack), 'EPHEMERAL');
+    const live = liveCodec.encode({ host: 'localhost', pid: 1, version: 'test' });
+    await zookeeper.create(paths.liveInstance(id, incarnation), live, 'EPHEMERAL');
+    worker.#obeySoon();
+    return worker;
+  }
+
+  /** From now on it acks what it sees, but goes on owning what is revoked. */
+  holdOn(): void {
+    this.#holdsOn = true;
+  }
+
+  letGo(): void {
+    this.#holdsOn = false;
+    this.#obeySoon();
+  }
+
+  /** Closes its session: its live node and ack go at once. */
+  async leave(): Promise<void> {
+    this.#left = true;
+    await this.#obeying;
+    await this.#zookeeper.close();
+  }
+
+  #obeySoon = (): void => {
+    this.#obeying = this.#obeying.then(() => this.#obey());
+  };
+
+  async #obey(): Promise<void> {
+    if (this.#left) return;
+    try {
+      const grants = await this.#readGrants();
+      if (grants?.incarnation !== this.incarnation) return;
+      const ack = ackCodec.encode(this.#follow(grants));
+      await this.#zookeeper.setData(this.#paths.ackOf(this.id, this.incarnation), ack, -1);
+    } catch (error) {
+      // Its session may be ended under it by the test; anything else is a fault of the test.
+      if (!isZooKeeperError(error, 'CONNECTION_LOSS', 'SESSION_EXPIRED', 'NO_NODE')) throw error;
+    }
+  }
+
+  async #readGrants(): Promise<Grants | null> {
+    const path = this.#paths.grantsOf(this.id);
+    if ((await this.#zookeeper.exists(path, this.#obeySoon)) === null) return null;
+    const { data } = await this.#zookeeper.getData(path);
+    return grantsCodec.decode(data, path);
+  }
+
+  #follow({ rev, parts, revoked }: Grants): Ack {
+    const held = this.#holdsOn
+      ? Object.entries(this.#owned).filter(([partition]) => revoked[partition] !== undefined)
+      : [];
+    this.#owned = { ...Object.fromEntries(held), ...parts };
+    return { rev, owned: this.#owned, releasing: [], fenced: {} };
+  }
+}
