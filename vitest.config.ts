@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: no servers. integration: real Postgres and ZooKeeper, one app or library at a time.
- * e2e: whole clusters of real processes, one file at a time.
+ * e2e: whole clusters of real processes, one file at a time. compose: the containers, for npm run test:full.
  */
 export default defineConfig({
   test: {
@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,libs,test}/**/*.test.ts'],
-          exclude: ['**/*.integration.test.ts', 'test/e2e/**', '**/node_modules/**'],
+          exclude: ['**/*.integration.test.ts', 'test/e2e/**', 'test/compose/**', '**/node_modules/**'],
         },
       },
       {
@@ -31,6 +31,15 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'compose',
+          include: ['test/compose/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
     ],

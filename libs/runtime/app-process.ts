@@ -18,6 +18,10 @@ export class StartupError extends Error {
 }
 
 const CLOSE_DEADLINE_MS = 30_000;
+/** npm passes on the Ctrl-C that the terminal has sent to all: so soon after the first it is the same one. */
+const SAME_SIGNAL_MS = 500;
+/** How long a process may take to stop once its parent is gone. */
+const ORPHAN_DEADLINE_MS = 5_000;
 
 /**
  * The life of one process: logger, signals, ordered close, exit code.
@@ -43,15 +47,23 @@ export async function runAppProcess(
 
   const closers: { name: string; close: () => Promise<void> }[] = [];
   const stop = new AbortController();
+  let stoppingSinceMs = 0;
   const onSignal = (signal: NodeJS.Signals) => {
     if (stop.signal.aborted) {
+      if (performance.now() - stoppingSinceMs < SAME_SIGNAL_MS) return;
       logger.warn(`${signal} again: ending at once`);
       process.exit(signal === 'SIGINT' ? 130 : 143);
     }
     logger.info(`${signal}: stopping`);
+    stoppingSinceMs = performance.now();
     stop.abort();
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  onParentGone(() => {
+    logger.warn('the parent process is gone: stopping');
+    setTimeout(() => process.exit(1), ORPHAN_DEADLINE_MS).unref();
+    stop.abort();
+  });
   const onFault = (error: unknown) => {
     logger.fatal({ err: error }, 'unexpected fault: ending');
     process.exit(1);
@@ -79,4 +91,16 @@ export async function runAppProcess(
     clearTimeout(deadline);
   }
   process.exit(exitCode);
+}
+
+/**
+ * A parent that sets PARENT_PIPE=1 holds our standard input open as long as it lives, however it ends: nobody
+ * else would tell us of a parent that was killed.
+ */
+function onParentGone(callback: () => void): void {
+  if (process.env['PARENT_PIPE'] !== '1') return;
+  process.stdin
+    .on('error', () => undefined)
+    .once('close', callback)
+    .resume();
 }
