@@ -1,0 +1,101 @@
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import { fastify } from 'fastify';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import type { Clock } from '../../libs/core/clock.ts';
+import type { TaskStore } from '../../libs/db/stores.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+import { addErrorHandling, createErrorHandler, handleClientError } from './error-handler.ts';
+import { drainOnClose } from './drain.ts';
+import { addJsonParser } from './json-body.ts';
+import { addClusterRoutes } from './routes/cluster.ts';
+import { addHealthRoutes } from './routes/health.ts';
+import { refuseOtherMethods } from './routes/methods.ts';
+import { addTaskRoutes } from './routes/tasks.ts';
+import { StoreAvailability } from './store-availability.ts';
+import type { BatcherLimits } from './submission-batcher.ts';
+import { BATCHER_LIMITS, SubmissionBatcher } from './submission-batcher.ts';
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+export interface AppOptions {
+  readonly store: TaskStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits?: Partial<ApiLimits>;
+}
+
+export interface ApiLimits extends BatcherLimits {
+  /** How long a request may take to be answered; only a database that hangs takes so long. */
+  readonly handlerTimeoutMs: number;
+}
+
+const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000 };
+
+/** A payload at its limit may be written three times as long, in escapes; and there is the rest of the task. */
+const BODY_LIMIT_BYTES = 1024 * 1024;
+/** A request must have arrived in full within this. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/**
+ * The HTTP API over a store; it does not listen yet. Its `close()` stops accepting connections, lets the requests
+ * in flight finish, in bounded time, and leaves nothing running. The store stays the caller's to close.
+ */
+export function buildApp({ store, clock, logger, limits: given }: AppOptions): Api {
+  const limits = { ...API_LIMITS, ...given };
+  const availability = new StoreAvailability({ store, clock, logger });
+  const batcher = new SubmissionBatcher({ store, limits });
+  const answerError = createErrorHandler({ logger, availability });
+
+  const api: Api = fastify({
+    // All logging is ours: the framework's quotes requests.
+    logger: false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    handlerTimeout: limits.handlerTimeoutMs,
+    // While stopping, what arrives on a connection that is still open is served like anything else.
+    return503OnClosing: false,
+    // An id of any length is refused as an id; Node bounds the whole URL at 16 KiB.
+    routerOptions: { maxParamLength: 16 * 1024 },
+    // Node's own refusal would have no body.
+    http: { requireHostHeader: false },
+    frameworkErrors: answerError,
+    clientErrorHandler: handleClientError,
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  api.setValidatorCompiler(TypeBoxValidatorCompiler);
+
+  addErrorHandling(api, answerError);
+  addJsonParser(api);
+  addTaskRoutes(api, { store, batcher });
+  addClusterRoutes(api, { store });
+  addHealthRoutes(api, { availability });
+  refuseOtherMethods(api, ['/tasks', '/tasks/:id', '/cluster', '/healthz', '/readyz']);
+
+  api.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url;
+    logger.debug(
+      { method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime },
+      'request',
+    );
+    done();
+  });
+  // A database that is away from the start is said at once, not with the first request.
+  api.addHook('onListen', () => availability.check().catch(() => undefined));
+  drainOnClose(api, { clock, logger });
+  api.addHook('onClose', async () => {
+    await batcher.close();
+    await availability.close();
+  });
+  return api;
+}

@@ -1,0 +1,32 @@
+import { isUtf8 } from 'node:buffer';
+import type { Api } from './app.ts';
+import { Problem } from './problem.ts';
+
+/** Bodies are JSON and nothing else. */
+export function addJsonParser(api: Api): void {
+  api.removeAllContentTypeParsers();
+  api.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    try {
+      done(null, parseJsonBody(body));
+    } catch (error) {
+      done(error as Problem);
+    }
+  });
+}
+
+/**
+ * A request's body as JSON; `undefined` where it is empty, as clients like to announce JSON with a DELETE as well.
+ * @throws Problem `invalid-json`
+ */
+export function parseJsonBody(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  // Decoding would quietly replace what is no UTF-8, and so store something else than was sent.
+  if (!isUtf8(body)) throw new Problem('invalid-json', { detail: 'The body is not UTF-8.' });
+  const text = body.toString('utf8').replace(/^\uFEFF/, '');
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the body.
+    throw new Problem('invalid-json', { detail: 'The body is not valid JSON.' });
+  }
+}

@@ -1,0 +1,64 @@
+/** JSON that parses and that Postgres, JavaScript or JSON itself would still not hold, found before it is stored. */
+
+export interface InputError {
+  /** RFC 6901, from the root of the request's body. */
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+/** Deeper than any payload a person writes, and far from every recursion limit on the way to the database. */
+export const MAX_DEPTH = 100;
+/** One answer names at most this many faults. */
+export const MAX_ERRORS = 20;
+
+/**
+ * The faults of a parsed JSON value, with a pointer each, at most {@link MAX_ERRORS}: a NUL or a lone surrogate in a
+ * string or key (Postgres text has neither), a number too large for a double (1e400 parses as infinity), a key
+ * named `__proto__` (it would vanish from a copy), nesting deeper than {@link MAX_DEPTH}.
+ */
+export function findJsonFaults(value: unknown): InputError[] {
+  const faults: InputError[] = [];
+  visit(value, '', 0, faults);
+  return faults;
+}
+
+/** Recursion is bounded by MAX_DEPTH. */
+function visit(value: unknown, pointer: string, depth: number, faults: InputError[]): void {
+  if (faults.length >= MAX_ERRORS) return;
+  const detail = scalarFault(value);
+  if (detail !== undefined) faults.push({ pointer, detail });
+  if (typeof value !== 'object' || value === null) return;
+  if (depth >= MAX_DEPTH) {
+    faults.push({ pointer, detail: `must not be nested deeper than ${MAX_DEPTH} levels` });
+  } else if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      visit(value[index], `${pointer}/${index}`, depth + 1, faults);
+    }
+  } else {
+    for (const [key, member] of Object.entries(value)) {
+      if (faults.length >= MAX_ERRORS) return;
+      const memberPointer = `${pointer}/${escapePointer(key)}`;
+      const keyFault = key === '__proto__' ? 'must not be named __proto__' : stringFault(key);
+      if (keyFault === undefined) visit(member, memberPointer, depth + 1, faults);
+      else faults.push({ pointer: memberPointer, detail: `the name of this member ${keyFault}` });
+    }
+  }
+}
+
+function scalarFault(value: unknown): string | undefined {
+  if (typeof value === 'string') return stringFault(value);
+  if (typeof value === 'number' && !Number.isFinite(value)) return 'must be a number that fits a double';
+  return undefined;
+}
+
+function stringFault(text: string): string | undefined {
+  if (text.includes('\0')) return 'must not contain the character NUL';
+  // String.prototype.isWellFormed, which this library version of TypeScript does not know, does the same.
+  if (/\p{Surrogate}/u.test(text)) return 'must not contain half of a surrogate pair';
+  return undefined;
+}
+
+/** One reference token of a JSON pointer (RFC 6901, section 3). */
+export function escapePointer(token: string): string {
+  return token.replaceAll('~', '~0').replaceAll('/', '~1');
+}

@@ -1,0 +1,128 @@
+/** The shapes of requests and responses. */
+import Type from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import type { Json } from '../../libs/core/task.ts';
+import type { PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores.ts';
+import { parseScheduledTime } from './scheduled-time.ts';
+
+/** Characters are Unicode code points, as JSON Schema counts them. */
+const MAX_TEXT_LENGTH = 200;
+
+const ShortText = Type.String({ minLength: 1, maxLength: MAX_TEXT_LENGTH });
+
+/** `POST /tasks`. */
+export const Submission = Type.Object(
+  {
+    name: ShortText,
+    scheduledTime: Type.Optional(
+      Type.Refine(
+        Type.String(),
+        (text) => parseScheduledTime(text).ok,
+        (text) => {
+          const parsed = parseScheduledTime(text);
+          return parsed.ok ? '' : parsed.detail;
+        },
+      ),
+    ),
+    payload: Type.Optional(Type.Unsafe<Json>(Type.Unknown())),
+    key: Type.Optional(ShortText),
+  },
+  { additionalProperties: false },
+);
+
+function nullable<S extends TSchema>(schema: S) {
+  return Type.Unsafe<Static<S> | null>({ ...schema, nullable: true });
+}
+
+const submittedTask = {
+  id: Type.Integer(),
+  eventName: Type.String(),
+  status: Type.String(),
+  partitionId: Type.Integer(),
+  scheduledTime: Type.String(),
+  payload: Type.Unsafe<Json>(Type.Unknown()),
+  key: nullable(Type.String()),
+  attempt: Type.Integer(),
+  createdAt: Type.String(),
+};
+
+/** The answer to `POST /tasks`. */
+export const SubmittedTask = Type.Object(submittedTask);
+
+/** `GET /tasks/:id`: the same, with what happened since. */
+export const Task = Type.Object({
+  ...submittedTask,
+  startedAt: nullable(Type.String()),
+  completedAt: nullable(Type.String()),
+  workerId: nullable(Type.String()),
+  leaseExpiresAt: nullable(Type.String()),
+  lastError: nullable(Type.String()),
+});
+
+/** The 202 of `DELETE /tasks/:id`. */
+export const CancelRequested = Type.Object({ id: Type.Integer(), cancelRequested: Type.Literal(true) });
+
+/** `GET /cluster`. */
+export const Cluster = Type.Object({
+  partitions: Type.Array(
+    Type.Object({ id: Type.Integer(), owner: nullable(Type.String()), epoch: Type.Integer() }),
+  ),
+  workers: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      alive: Type.Boolean(),
+      partitions: Type.Array(Type.Integer()),
+      leaseExpiresAt: Type.String(),
+    }),
+  ),
+});
+
+export const Health = Type.Object({ status: Type.String() });
+
+export function presentSubmittedTask(record: TaskRecord): Static<typeof SubmittedTask> {
+  return {
+    id: record.id,
+    eventName: record.name,
+    status: record.status,
+    partitionId: record.partitionId,
+    scheduledTime: rfc3339(record.scheduledAtMs),
+    payload: record.payload,
+    key: record.key,
+    attempt: record.attempt,
+    createdAt: rfc3339(record.createdAtMs),
+  };
+}
+
+export function presentTask(record: TaskRecord): Static<typeof Task> {
+  return {
+    ...presentSubmittedTask(record),
+    startedAt: rfc3339OrNull(record.startedAtMs),
+    completedAt: rfc3339OrNull(record.completedAtMs),
+    workerId: record.workerId,
+    leaseExpiresAt: rfc3339OrNull(record.leaseExpiresAtMs),
+    lastError: record.lastError,
+  };
+}
+
+export function presentCluster(view: {
+  partitions: readonly PartitionView[];
+  workers: readonly WorkerView[];
+}): Static<typeof Cluster> {
+  return {
+    partitions: view.partitions.map(({ id, owner, epoch }) => ({ id, owner, epoch })),
+    workers: view.workers.map(({ id, alive, partitions, leaseExpiresAtMs }) => ({
+      id,
+      alive,
+      partitions: [...partitions],
+      leaseExpiresAt: rfc3339(leaseExpiresAtMs),
+    })),
+  };
+}
+
+function rfc3339(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}
+
+function rfc3339OrNull(epochMs: number | null): string | null {
+  return epochMs === null ? null : rfc3339(epochMs);
+}

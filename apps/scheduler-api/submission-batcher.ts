@@ -1,0 +1,124 @@
+import type { NewTask, TaskRecord, TaskStore } from '../../libs/db/stores.ts';
+import { InvalidInputError } from '../../libs/db/stores.ts';
+import { invariant } from '../../libs/core/invariant.ts';
+
+export interface BatcherLimits {
+  /** One INSERT's rows and payload bytes, at most (a single task may be larger). */
+  readonly batchTasks: number;
+  readonly batchBytes: number;
+  /** What may wait for its INSERT, at most. */
+  readonly queueTasks: number;
+  readonly queueBytes: number;
+}
+
+export const BATCHER_LIMITS: BatcherLimits = {
+  batchTasks: 1_000,
+  batchBytes: 4 * 1024 * 1024,
+  queueTasks: 10_000,
+  queueBytes: 64 * 1024 * 1024,
+};
+
+/** The queue is full, or the batcher is closed: nothing was stored. */
+export class SubmissionRefusedError extends Error {
+  override name = 'SubmissionRefusedError';
+}
+
+export interface Submission {
+  readonly task: NewTask;
+  /** Of the payload as JSON text in UTF-8. */
+  readonly payloadBytes: number;
+}
+
+interface Waiting extends Submission {
+  readonly resolve: (record: TaskRecord) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Group commit: submissions that arrive while an INSERT is under way are written together by the next one, and
+ * each is acknowledged after the commit of its own. The busier the database, the larger the batches; an idle one
+ * is written to at once. One INSERT at a time, so that ids grow in the order of acknowledgement.
+ *
+ * ```
+ *  IDLE ──submit──▶ WRITING ──queue empty──▶ IDLE
+ *                   WRITING ──queue not empty──▶ WRITING (the next batch)
+ *  IDLE ──close──▶ CLOSED     WRITING ──close──▶ CLOSING ──queue empty──▶ CLOSED
+ * ```
+ */
+export class SubmissionBatcher {
+  readonly #store: Pick<TaskStore, 'insert'>;
+  readonly #limits: BatcherLimits;
+  #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  /** Settles when the queue has run empty; null while IDLE. */
+  #writing: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(options: { readonly store: Pick<TaskStore, 'insert'>; readonly limits: BatcherLimits }) {
+    this.#store = options.store;
+    this.#limits = options.limits;
+  }
+
+  /**
+   * Resolves with the stored task once it is committed.
+   * @throws SubmissionRefusedError where nothing was tried; else whatever the INSERT failed with
+   */
+  submit(submission: Submission): Promise<TaskRecord> {
+    if (this.#closed) return Promise.reject(new SubmissionRefusedError('the API is stopping'));
+    const full =
+      this.#queue.length >= this.#limits.queueTasks ||
+      this.#queuedBytes + submission.payloadBytes > this.#limits.queueBytes;
+    if (full)
+      return Promise.reject(new SubmissionRefusedError('too many submissions are waiting to be written'));
+    const stored = new Promise<TaskRecord>((resolve, reject) => {
+      this.#queue.push({ ...submission, resolve, reject });
+    });
+    this.#queuedBytes += submission.payloadBytes;
+    this.#writing ??= this.#drain();
+    return stored;
+  }
+
+  /** Refuses what comes from now on; resolves when what was accepted before is settled. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#writing;
+  }
+
+  async #drain(): Promise<void> {
+    // Requests read in the same turn of the event loop arrive within it: let them all in, it takes no time.
+    await new Promise(setImmediate);
+    while (this.#queue.length > 0) await this.#write(this.#takeBatch());
+    this.#writing = null;
+  }
+
+  #takeBatch(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { payloadBytes } of this.#queue) {
+      const fits = count < this.#limits.batchTasks && bytes + payloadBytes <= this.#limits.batchBytes;
+      if (!fits && count > 0) break;
+      bytes += payloadBytes;
+      count += 1;
+    }
+    this.#queuedBytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  /** Settles every submission of `batch`; never rejects. */
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const records = await this.#store.insert(batch.map(({ task }) => task));
+      invariant(records.length === batch.length, 'insert returns one record a task');
+      batch.forEach(({ resolve }, index) => resolve(records[index] as TaskRecord));
+    } catch (error) {
+      if (error instanceof InvalidInputError && batch.length > 1) {
+        // One poisoned task must not fail its neighbours: nothing was stored, so halve until it stands alone.
+        const middle = batch.length >> 1;
+        await this.#write(batch.slice(0, middle));
+        await this.#write(batch.slice(middle));
+      } else {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import type { TLocalizedValidationError } from 'typebox/error';
+import { Compile } from 'typebox/compile';
+import type { InputError } from './json-guard.ts';
+import { MAX_ERRORS, escapePointer, findJsonFaults } from './json-guard.ts';
+import { Problem } from './problem.ts';
+import { parseScheduledTime } from './scheduled-time.ts';
+import * as schemas from './schemas.ts';
+import type { Submission } from './submission-batcher.ts';
+
+/** Of a payload as compact JSON text in UTF-8, however it was written in the request. */
+export const MAX_PAYLOAD_BYTES = 256 * 1024;
+
+const shape = Compile(schemas.Submission);
+
+/**
+ * What a parsed `POST /tasks` body asks for.
+ * @throws Problem `invalid-task` naming everything that is wrong, or `payload-too-large`
+ */
+export function readSubmission(body: unknown): Submission {
+  // First, as it bounds the depth: what follows may recurse.
+  const faults = findJsonFaults(body);
+  if (faults.length > 0) throw invalidTask(faults);
+  if (!shape.Check(body)) throw invalidTask(shape.Errors(body).flatMap(toInputErrors));
+
+  const { name, scheduledTime, payload = null, key = null } = body;
+  const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
+  if (payloadBytes > MAX_PAYLOAD_BYTES) {
+    const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
+    throw new Problem('payload-too-large', {
+      detail: `The payload ${detail}.`,
+      errors: [{ pointer: '/payload', detail }],
+    });
+  }
+  const due = scheduledTime === undefined ? undefined : parseScheduledTime(scheduledTime);
+  return { task: { name, key, payload, scheduledAtMs: due?.ok ? due.epochMs : null }, payloadBytes };
+}
+
+function invalidTask(errors: readonly InputError[]): Problem {
+  const [first] = errors;
+  const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
+  return new Problem('invalid-task', {
+    detail: `${where} ${first?.detail ?? 'is not valid'}${errors.length > 1 ? ', and more' : ''}.`,
+    errors: errors.slice(0, MAX_ERRORS),
+  });
+}
+
+/** The validator's wording, with the pointer at the member that is meant rather than at its parent. */
+function toInputErrors(error: TLocalizedValidationError): InputError[] {
+  switch (error.keyword) {
+    case 'required':
+      return error.params.requiredProperties.map((name) => ({
+        pointer: `${error.instancePath}/${escapePointer(name)}`,
+        detail: 'is required',
+      }));
+    case 'additionalProperties':
+      return error.params.additionalProperties.map((name) => ({
+        pointer: `${error.instancePath}/${escapePointer(name)}`,
+        detail: 'is not a known field',
+      }));
+    case 'boolean':
+      // Says again, one by one, what additionalProperties says.
+      return [];
+    default:
+      return [{ pointer: error.instancePath, detail: error.message }];
+  }
+}

@@ -1,0 +1,105 @@
+import { invariant } from '../../../libs/core/invariant.ts';
+import type { NewTask, RemoveResult, TaskRecord, TaskStore } from '../../../libs/db/stores.ts';
+import { InvalidInputError } from '../../../libs/db/stores.ts';
+
+/**
+ * The store port in memory, for what a test cannot ask of a real database: to commit exactly when told to, to be
+ * away, to refuse a task by its name. What it stores goes through JSON text, as it would there.
+ */
+export class MemoryTaskStore implements TaskStore {
+  readonly tasks = new Map<number, TaskRecord>();
+  /** Names in each insert that was called, in order. */
+  readonly inserts: string[][] = [];
+  /** While set, every call rejects with it. */
+  fault: Error | undefined;
+  /** A task of this name is refused, and its whole insert with it. */
+  poison: string | undefined;
+  #hold: Promise<void> | undefined;
+  #lastId = 0;
+
+  /** From now on inserts do not commit before the function returned is called. */
+  holdCommits(): () => void {
+    let release = (): void => undefined;
+    this.#hold = new Promise((resolve) => (release = resolve));
+    return () => {
+      this.#hold = undefined;
+      release();
+    };
+  }
+
+  async insert(tasks: readonly NewTask[]): Promise<TaskRecord[]> {
+    this.inserts.push(tasks.map(({ name }) => name));
+    await this.#hold;
+    this.#failIfFaulty();
+    if (tasks.some(({ name }) => name === this.poison)) throw new InvalidInputError('refused');
+    return tasks.map((task) => this.#store(task));
+  }
+
+  async get(id: number): Promise<TaskRecord | null> {
+    await this.ping();
+    return this.tasks.get(id) ?? null;
+  }
+
+  async remove(id: number): Promise<RemoveResult> {
+    await this.ping();
+    const task = this.tasks.get(id);
+    if (task === undefined) return 'unknown';
+    if (task.status === 'RUNNING') return 'cancelling';
+    this.tasks.delete(id);
+    return 'removed';
+  }
+
+  async cluster() {
+    await this.ping();
+    return {
+      partitions: [
+        { id: 0, owner: 'worker-1', epoch: 3 },
+        { id: 1, owner: null, epoch: 0 },
+      ],
+      workers: [{ id: 'worker-1', alive: true, partitions: [0], leaseExpiresAtMs: 4_000 }],
+    };
+  }
+
+  async readMeta() {
+    await this.ping();
+    return { uid: 'a-cluster', partitions: 2 };
+  }
+
+  ping(): Promise<void> {
+    return Promise.resolve().then(() => this.#failIfFaulty());
+  }
+
+  /** Replaces what is stored of a task, as its worker would. */
+  change(id: number, change: Partial<TaskRecord>): void {
+    const task = this.tasks.get(id);
+    invariant(task !== undefined, 'the task is stored');
+    this.tasks.set(id, { ...task, ...change });
+  }
+
+  #failIfFaulty(): void {
+    if (this.fault !== undefined) throw this.fault;
+  }
+
+  #store({ name, key, payload, scheduledAtMs }: NewTask): TaskRecord {
+    this.#lastId += 1;
+    const record: TaskRecord = {
+      id: this.#lastId,
+      name,
+      key,
+      partitionId: this.#lastId % 2,
+      payload: JSON.parse(JSON.stringify(payload)) as TaskRecord['payload'],
+      status: 'PENDING',
+      scheduledAtMs: scheduledAtMs ?? 1_000,
+      createdAtMs: 1_000,
+      attempt: 0,
+      failures: 0,
+      startedAtMs: null,
+      completedAtMs: null,
+      workerId: null,
+      leaseExpiresAtMs: null,
+      lastError: null,
+    };
+    this.tasks.set(record.id, record);
+    return record;
+  }
+}
