@@ -38,7 +38,7 @@ export async function runLocalCluster(run: LocalClusterRun): Promise<number> {
   const port = await findApiPort(run.options.host, run.options.port);
   const options = { ...run.options, port };
   const embedded = options.databaseUrl === undefined || options.zookeeperConnect === undefined;
-  const lock = embedded ? await lockDataDirectory(options.dataDir) : undefined;
+  const release = embedded ? await lockDataDirectory(options.dataDir) : undefined;
 
   const supervisor = new Supervisor({ output, clock, stopGraceMs });
   forcing.addEventListener('abort', () => supervisor.kill());
@@ -59,7 +59,7 @@ export async function runLocalCluster(run: LocalClusterRun): Promise<number> {
   }
   output.say(event === 'stopped' ? 'stopping' : `${event.fault}: stopping everything`);
   await supervisor.stop();
-  await lock?.release();
+  release?.();
   output.say('stopped');
   return event === 'stopped' ? 0 : 1;
 }

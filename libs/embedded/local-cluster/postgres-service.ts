@@ -8,14 +8,22 @@ export interface PostgresService extends Service {
   readonly url: Promise<string>;
 }
 
+/** What the server writes, unlike the chatter of making its files before the first start. */
+const SERVER_LINE = /^[A-Z]+: /;
+
 /** The embedded Postgres with its data in `dataDir`, as a service: it has an operating system process of its own. */
 export function startPostgresService(dataDir: string, output: Output): PostgresService {
   const name = 'postgres';
+  let running = false;
   let end: (how: string) => void = () => undefined;
   const ended = new Promise<string>((resolve) => (end = resolve));
   const starting = startEmbeddedPostgres({
     dataDir,
-    onLog: (line) => output.line(name, line),
+    settings: { log_line_prefix: '', log_checkpoints: 'off' },
+    onLog(line) {
+      running ||= SERVER_LINE.test(line);
+      if (running) output.line(name, line);
+    },
     onUnexpectedExit: (reason) => end(reason.replace(/^Postgres /, '')),
   }).catch((error: unknown) => end(`could not be started: ${(error as Error).message}`));
   const stop = async (mode?: Parameters<EmbeddedPostgres['stop']>[0]) => {
