@@ -1,0 +1,105 @@
+/** What the documents name is there, and what is written in two places is the same in both. */
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { settings } from '../libs/runtime/settings.ts';
+
+const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const read = (name: string) => readFileSync(path(name), 'utf8');
+/** All of `text` that `pattern` captures in its first group. */
+const captures = (text: string, pattern: RegExp) =>
+  [...text.matchAll(pattern)].map((match) => match[1] ?? '');
+
+/** Their default is the machine's name. */
+const BY_HOST_NAME = ['WORKER_ID', 'CONTROLLER_ID'];
+/** Fixed by docker-compose.yml or the image: of no use in an .env. */
+const FIXED_IN_CONTAINERS = ['DATABASE_URL', 'ZOOKEEPER_CONNECT', 'HOST', ...BY_HOST_NAME];
+
+describe('README.md', () => {
+  const readme = read('README.md');
+
+  it('names npm commands that exist', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = [...captures(readme, /npm (start|test)\b/g), ...captures(readme, /npm run ([\w:-]+)/g)];
+    expect(named).toEqual(expect.arrayContaining(['start', 'test']));
+    for (const name of named) expect(scripts, `npm run ${name}`).toHaveProperty([name]);
+  });
+
+  it('names flags of npm start that exist', () => {
+    const usage = read('libs/embedded/local-cluster/command-line.ts');
+    const flags = captures(readme, /npm start -- ([^`\n]*)/g).flatMap((rest) =>
+      captures(rest, /(--[a-z]+)/g),
+    );
+    for (const flag of flags) expect(usage).toContain(`\n  ${flag} `);
+  });
+
+  it('names services of docker-compose.yml that exist', () => {
+    const services = captures(read('docker-compose.yml'), /^ {2}([a-z-]+):$/gm);
+    const named = captures(readme, /docker compose [^\n`]*--scale ([a-z-]+)=/g);
+    expect(named.length).toBeGreaterThan(0);
+    expect(services).toEqual(expect.arrayContaining(named));
+  });
+
+  it('describes every setting as the code does', () => {
+    const rows = [...readme.matchAll(/^\| `([A-Z_]+)` *\| (.+?) *\| (.+?) *\|$/gm)];
+    const documented = rows.map(([, name = '', fallback, meaning]) => ({ name, fallback, meaning }));
+    const actual = Object.entries(settings).map(([name, setting]) => ({
+      name,
+      fallback: BY_HOST_NAME.includes(name)
+        ? 'host name'
+        : setting.default === undefined
+          ? 'required'
+          : `\`${setting.default}\``,
+      meaning: setting.description,
+    }));
+    expect(documented).toEqual(actual);
+  });
+});
+
+describe.each(['README.md', 'docs/ARCHITECTURE.md'])('%s', (document) => {
+  const text = read(document);
+
+  it('names paths that exist', () => {
+    const links = captures(text, /\]\(([^)#:]+)(?:#[^)]*)?\)/g).map((link) =>
+      fileURLToPath(new URL(link, new URL(`../${document}`, import.meta.url))),
+    );
+    const named = captures(text, /`((?:apps|libs|docs|test|bin|bench|\.ci)\/[\w./-]*)`/g).map(path);
+    const files = captures(text, /\b(docker-compose[\w.-]*\.yml|\.env\.example|package\.json)\b/g).map(path);
+    const missing = [...links, ...named, ...files].filter((file) => !existsSync(file));
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('.env.example', () => {
+  const lines = [...read('.env.example').matchAll(/^(#?)([A-Z_]+)=(.*)$/gm)];
+  const values = new Map(lines.map(([, , name = '', value = '']) => [name, value]));
+
+  it('names every variable once, and those fixed in containers as comments only', () => {
+    const names = lines.map(([, , name]) => name);
+    expect(names.toSorted()).toEqual([...Object.keys(settings), 'POSTGRES_PASSWORD'].toSorted());
+    const commented = lines.filter(([, hash]) => hash === '#').map(([, , name]) => name);
+    expect(commented.toSorted()).toEqual(FIXED_IN_CONTAINERS.toSorted());
+  });
+
+  it('shows the defaults: copied as it is, it changes nothing', () => {
+    const compose = read('docker-compose.yml');
+    for (const [name, setting] of Object.entries(settings)) {
+      if (FIXED_IN_CONTAINERS.includes(name)) continue;
+      const own = new RegExp(`\\$\\{${name}:-([^}]*)\\}`).exec(compose)?.[1];
+      expect(own, `${name} in docker-compose.yml`).toBeDefined();
+      expect(values.get(name), name).toBe(own === '' ? setting.default : own);
+    }
+    expect(compose).toContain(`\${POSTGRES_PASSWORD:-${values.get('POSTGRES_PASSWORD') ?? ''}}`);
+  });
+});
+
+describe('package-lock.json', () => {
+  it('holds integrity, and no address of a registry', () => {
+    const { packages } = JSON.parse(read('package-lock.json')) as {
+      packages: Record<string, { resolved?: string; integrity?: string; link?: boolean }>;
+    };
+    const installed = Object.entries(packages).filter(([name]) => name !== '');
+    expect(installed.filter(([, { resolved }]) => resolved !== undefined)).toEqual([]);
+    expect(installed.filter(([, { integrity }]) => integrity === undefined)).toEqual([]);
+  });
+});
