@@ -9,7 +9,7 @@ export interface AppProcess {
   /** Aborted by the first SIGTERM or SIGINT. A second one ends the process at once. */
   readonly stopping: AbortSignal;
   /** Registers what must be closed before the process ends; closed in reverse order, each within 30 s. */
-  onClose(name: string, close: () => Promise<void>): void;
+  readonly onClose: (name: string, close: () => Promise<void>) => void;
 }
 
 /** An expected end with one clear line instead of a stack trace, e.g. a port that is taken. */

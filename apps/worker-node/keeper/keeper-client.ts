@@ -12,11 +12,13 @@ export class KeeperClient implements Keeper {
   #left: () => void = () => {};
   #finished: () => void = () => {};
 
-  constructor(listener: KeeperListener) {
+  /** @param applicationName of this process' Postgres connections */
+  constructor(listener: KeeperListener, applicationName: string) {
     const beats = new SharedArrayBuffer(4);
     this.#beats = new Int32Array(beats);
     this.#thread = startThread(new URL('./keeper-thread.ts', import.meta.url), {
       beats,
+      applicationName,
     } satisfies KeeperData);
     this.#thread.on('message', (message: FromKeeper) => this.#receive(message, listener));
     this.#thread.on('error', (error) => listener.fatal(`keeper thread failed: ${String(error)}`));

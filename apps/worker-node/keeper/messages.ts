@@ -1,8 +1,11 @@
 import type { Held } from '../../../libs/db/stores.ts';
 
-/** What the keeper's thread is started with. `beats` is a counter shared with the main thread. */
+/** What the keeper's thread is started with. */
 export interface KeeperData {
+  /** A counter that the main thread moves on while its event loop runs. */
   readonly beats: SharedArrayBuffer;
+  /** Of all Postgres connections of this process: by it they are found when a claim of ours holds up a move. */
+  readonly applicationName: string;
 }
 
 export type ToKeeper =

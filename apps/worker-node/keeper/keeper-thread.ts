@@ -1,0 +1,87 @@
+/** The keeper's thread: the participant with its own connections, listening to the main thread's messages. */
+import { hostname } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { connectZooKeeper } from '../../../libs/cluster/connection.ts';
+import { clusterPaths } from '../../../libs/cluster/paths.ts';
+import { invariant } from '../../../libs/core/invariant.ts';
+import { createPool } from '../../../libs/db/client.ts';
+import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-store.ts';
+import { createLogger } from '../../../libs/runtime/logger.ts';
+import { systemClock, systemRandom } from '../../../libs/runtime/system.ts';
+import { readWorkerConfig } from '../config.ts';
+import type { FromKeeper, KeeperData, ToKeeper } from './messages.ts';
+import { Participant } from './participant.ts';
+
+/** How often the shared counter of beats is looked at. */
+const BEAT_CHECK_MS = 250;
+
+const port = parentPort;
+invariant(port !== null, 'runs as a worker thread');
+const { beats, applicationName } = workerData as KeeperData;
+const counter = new Int32Array(beats);
+const config = readWorkerConfig(process.env);
+const logger = createLogger({ app: 'worker-node', level: config.LOG_LEVEL, format: config.LOG_FORMAT });
+const send = (message: FromKeeper) => port.postMessage(message);
+
+// Two connections: a renewal must not wait behind an acquire that waits for a lock.
+const pool = createPool({ url: config.DATABASE_URL, applicationName, size: 2 });
+const participant = new Participant({
+  connect: () =>
+    connectZooKeeper({
+      connectString: config.ZOOKEEPER_CONNECT,
+      sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+    }),
+  store: postgresOwnershipStore({ db: pool }),
+  paths: clusterPaths(config.CLUSTER_NAME),
+  workerId: config.WORKER_ID,
+  live: { host: hostname(), pid: process.pid, version: process.version },
+  sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
+  wedgedAfterMs: config.WEDGED_AFTER_MS,
+  listener: {
+    held: (held) => send({ type: 'held', held }),
+    leaseRenewed: (unbroken) => send({ type: 'leaseRenewed', unbroken }),
+    fatal: (message) => send({ type: 'fatal', message }),
+  },
+  clock: systemClock,
+  random: systemRandom,
+  logger,
+});
+
+let seen = Atomics.load(counter, 0);
+const beatCheck = setInterval(() => {
+  const now = Atomics.load(counter, 0);
+  if (now !== seen) participant.beat();
+  seen = now;
+}, BEAT_CHECK_MS);
+
+async function finish(): Promise<void> {
+  clearInterval(beatCheck);
+  await participant.finish();
+  await pool.end();
+  send({ type: 'finished' });
+  port?.close();
+}
+
+const failed = (error: unknown) => send({ type: 'fatal', message: `keeper: ${String(error)}` });
+
+port.on('message', (message: ToKeeper) => {
+  switch (message.type) {
+    case 'fenceLost':
+      participant.fenceLost(message.parts);
+      break;
+    case 'inUse':
+      participant.inUse(message.incarnations);
+      break;
+    case 'leave':
+      participant.leave().then(() => send({ type: 'left' }), failed);
+      break;
+    case 'finish':
+      finish().catch(failed);
+      break;
+  }
+});
+
+participant.start();

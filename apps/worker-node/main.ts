@@ -1,0 +1,43 @@
+import { createPool, workerApplicationName } from '../../libs/db/client.ts';
+import { postgresExecutionStore } from '../../libs/db/postgres-execution-store.ts';
+import { TaskDueListener } from '../../libs/db/task-due-listener.ts';
+import { runAppProcess } from '../../libs/runtime/app-process.ts';
+import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
+import { readWorkerConfig } from './config.ts';
+import { handlerRegistry } from './handlers/registry.ts';
+import { KeeperClient } from './keeper/keeper-client.ts';
+import { Worker } from './worker.ts';
+
+await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
+  const config = readWorkerConfig(process.env);
+  const applicationName = workerApplicationName(systemRandom.uuid());
+  const pool = createPool({ url: config.DATABASE_URL, applicationName, size: config.DATABASE_POOL_SIZE });
+  onClose('database pool', () => pool.end());
+
+  const worker = new Worker({
+    workerId: config.WORKER_ID,
+    store: postgresExecutionStore({ db: pool }),
+    handlerFor: handlerRegistry(systemClock),
+    concurrency: config.WORKER_CONCURRENCY,
+    graceMs: config.SHUTDOWN_GRACE_MS,
+    leaseMs: config.SESSION_TIMEOUT_MS,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    startKeeper: (listener) => new KeeperClient(listener, applicationName),
+  });
+  const listener = new TaskDueListener({
+    url: config.DATABASE_URL,
+    applicationName: `${applicationName.slice(0, 52)} listener`,
+    onDue: (partitions) => worker.expectWork(partitions),
+    clock: systemClock,
+    random: systemRandom,
+  });
+  onClose('task listener', () => listener.close());
+
+  const stopped = new Promise<void>((resolve, reject) => {
+    stopping.addEventListener('abort', () => void worker.stop().then(resolve, reject), { once: true });
+  });
+  logger.info({ workerId: config.WORKER_ID }, 'worker starting');
+  await Promise.race([worker.run().then(() => stopped), stopped]);
+});
