@@ -1,3 +1,4 @@
+import type { Leadership } from '../../libs/cluster/election.ts';
 import type { Paths } from '../../libs/cluster/paths.ts';
 import type { Mode } from '../../libs/cluster/records.ts';
 import type { Watcher, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
@@ -11,13 +12,13 @@ import type { Logger } from '../../libs/runtime/logger.ts';
 import { AssignmentReport } from './assignment-report.ts';
 import { Debounce } from './debounce.ts';
 import { publish } from './publish.ts';
-import type { Leadership, PublishResult } from './publish.ts';
+import type { PublishResult } from './publish.ts';
 import { SeenSince } from './seen-since.ts';
 import { readSnapshot } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface PipelineOptions {
-  readonly zookeeper: ZooKeeper;
+  readonly zk: ZooKeeper;
   readonly paths: Paths;
   readonly clock: Clock;
   readonly random: Random;
@@ -88,13 +89,14 @@ export class Pipeline {
       target === null ? { plan: snapshot.plan, grants: new Map() } : this.#step(snapshot, target, nowMs);
     const outcome = await this.#publish(snapshot, next, this.#retire(snapshot, nowMs));
     const releaseMs = this.#revokes.untilNextMs(this.#timing.releaseMs, nowMs);
-    return { outcome, runAgainInMs: Math.min(waitMs, releaseMs) };
+    const retireMs = this.#gone.untilNextMs(this.#timing.retireMs, nowMs);
+    return { outcome, runAgainInMs: Math.min(waitMs, releaseMs, retireMs) };
   }
 
   async #read(): Promise<Snapshot | null> {
-    const { zookeeper, paths, watcher, logger } = this.#options;
+    const { zk, paths, watcher, logger } = this.#options;
     const snapshot = await readSnapshot({
-      zookeeper,
+      zk,
       paths,
       watcher,
       onUnreadable: ({ message }) => {

@@ -1,3 +1,4 @@
+import type { Leadership } from '../../libs/cluster/election.ts';
 import type { Paths } from '../../libs/cluster/paths.ts';
 import { grantsCodec, MAX_ZNODE_BYTES, planCodec } from '../../libs/cluster/records.ts';
 import type { Plan } from '../../libs/cluster/records.ts';
@@ -6,13 +7,6 @@ import type { Op, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import type { PlanState, Transition } from '../../libs/core/transition.ts';
 import type { Snapshot } from './snapshot.ts';
 
-/** Leadership of one term: one session, one stay in office. */
-export interface Leadership {
-  readonly term: number;
-  /** Whether it can be assumed right now. Asked synchronously before each write. */
-  isValid(): boolean;
-}
-
 /**
  * `SUPERSEDED`: another term has begun, or this one can no longer be assumed; nothing more was written.
  * `STALE`: what the writes depended on has changed; read again. `UNKNOWN`: the reply was lost; read again.
@@ -20,7 +14,7 @@ export interface Leadership {
 export type PublishResult = 'PUBLISHED' | 'SUPERSEDED' | 'STALE' | 'UNKNOWN';
 
 export interface PublishRequest {
-  readonly zookeeper: ZooKeeper;
+  readonly zk: ZooKeeper;
   readonly paths: Paths;
   readonly leadership: Leadership;
   readonly snapshot: Snapshot;
@@ -39,11 +33,11 @@ export interface PublishRequest {
  * between, the next snapshot shows the rest as still to be done.
  */
 export async function publish(request: PublishRequest): Promise<PublishResult> {
-  const { zookeeper, paths, leadership } = request;
+  const { zk, paths, leadership } = request;
   for (const ops of chunksOf(writesOf(request), request.maxBytes ?? MAX_ZNODE_BYTES)) {
-    if (!leadership.isValid()) return 'SUPERSEDED';
+    if (!leadership.valid()) return 'SUPERSEDED';
     try {
-      await zookeeper.multi([{ op: 'check', path: paths.term, version: leadership.term }, ...ops]);
+      await zk.multi([{ op: 'check', path: paths.term, version: leadership.term }, ...ops]);
     } catch (error) {
       // Never retried blindly: the next snapshot shows by its operation whether this one was applied.
       if (isZooKeeperError(error, 'CONNECTION_LOSS', 'OPERATION_TIMEOUT')) return 'UNKNOWN';

@@ -30,7 +30,7 @@ export interface Snapshot {
 }
 
 export interface SnapshotSource {
-  readonly zookeeper: ZooKeeper;
+  readonly zk: ZooKeeper;
   readonly paths: Paths;
   /** Called when something in the snapshot may have changed. One function for all, so that watches do not pile up. */
   readonly watcher: Watcher;
@@ -50,8 +50,8 @@ const READS = 64;
  * @throws RecordError where a record of the controller's own makes no sense
  */
 export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | null> {
-  const { zookeeper, paths, watcher } = source;
-  if ((await zookeeper.exists(paths.meta, watcher)) === null) return null;
+  const { zk, paths, watcher } = source;
+  if ((await zk.exists(paths.meta, watcher)) === null) return null;
   const [metaRead, modeRead, planRead, live, grants] = await Promise.all([
     read(source, paths.meta, metaCodec),
     read(source, paths.mode, modeCodec),
@@ -76,12 +76,12 @@ export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | n
 
 /** A znode's record and version, or `null` where there is no such znode. */
 async function read<T>(
-  { zookeeper, watcher }: SnapshotSource,
+  { zk, watcher }: SnapshotSource,
   path: string,
   codec: Codec<T>,
 ): Promise<{ record: T; version: number } | null> {
   try {
-    const { data, stat } = await zookeeper.getData(path, watcher);
+    const { data, stat } = await zk.getData(path, watcher);
     return { record: codec.decode(data, path), version: stat.version };
   } catch (error) {
     if (isZooKeeperError(error, 'NO_NODE')) return null;
@@ -97,8 +97,8 @@ function planState({ rev, workers, target, epoch }: Plan, partitions: number, pa
 }
 
 /** Of two live nodes of one id the newer by czxid counts: the other is a session that has yet to expire. */
-async function readLive({ zookeeper, paths, watcher }: SnapshotSource): Promise<Map<string, string>> {
-  const { children } = await zookeeper.getChildren(paths.live, watcher);
+async function readLive({ zk, paths, watcher }: SnapshotSource): Promise<Map<string, string>> {
+  const { children } = await zk.getChildren(paths.live, watcher);
   const incarnations = new Map<string, string[]>();
   for (const name of children) {
     const instance = parseInstanceName(name);
@@ -108,7 +108,7 @@ async function readLive({ zookeeper, paths, watcher }: SnapshotSource): Promise<
   const newest = await mapBounded([...incarnations], READS, async ([id, candidates]) => {
     if (candidates.length === 1) return [id, candidates[0]] as const;
     const created = await mapBounded(candidates, READS, async (incarnation) => {
-      const stat = await zookeeper.exists(paths.liveInstance(id, incarnation));
+      const stat = await zk.exists(paths.liveInstance(id, incarnation));
       return { incarnation, czxid: stat?.czxid ?? -1n };
     });
     created.sort((a, b) => (a.czxid > b.czxid ? -1 : 1));
@@ -121,11 +121,11 @@ async function readLive({ zookeeper, paths, watcher }: SnapshotSource): Promise<
 
 async function readGrants(source: SnapshotSource): Promise<Map<string, Grants & { version: number }>> {
   // Nobody else writes grants: no watch.
-  const { children } = await source.zookeeper.getChildren(source.paths.grants);
+  const { children } = await source.zk.getChildren(source.paths.grants);
   const found = new Map<string, Grants & { version: number }>();
   await mapBounded(children, READS, async (id) => {
     const path = source.paths.grantsOf(id);
-    const { data, stat } = await source.zookeeper.getData(path);
+    const { data, stat } = await source.zk.getData(path);
     found.set(id, { ...grantsCodec.decode(data, path), version: stat.version });
   });
   return found;
@@ -135,8 +135,8 @@ async function readAcks(
   source: SnapshotSource,
   live: ReadonlyMap<string, string>,
 ): Promise<Map<string, Ack>> {
-  const { zookeeper, paths, watcher, onUnreadable } = source;
-  const { children } = await zookeeper.getChildren(paths.acks, watcher);
+  const { zk, paths, watcher, onUnreadable } = source;
+  const { children } = await zk.getChildren(paths.acks, watcher);
   const present = new Set(children.map((name) => `${paths.acks}/${name}`));
   const acks = new Map<string, Ack>();
   await mapBounded([...live], READS, async ([id, incarnation]) => {

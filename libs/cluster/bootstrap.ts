@@ -11,9 +11,9 @@ const ATTEMPTS = 10;
  * `/meta`, or `null` where cluster-init has not been, or ZooKeeper was wiped since.
  * @throws RecordError where it is of another format
  */
-export async function readMeta(zookeeper: ZooKeeper, paths: Paths): Promise<Meta | null> {
+export async function readMeta(zk: ZooKeeper, paths: Paths): Promise<Meta | null> {
   try {
-    const { data } = await zookeeper.getData(paths.meta);
+    const { data } = await zk.getData(paths.meta);
     return metaCodec.decode(data, paths.meta);
   } catch (error) {
     if (isZooKeeperError(error, 'NO_NODE')) return null;
@@ -26,16 +26,15 @@ export async function readMeta(zookeeper: ZooKeeper, paths: Paths): Promise<Meta
  * Returns the paths created. A tree created anew starts its epochs at 0, whatever Postgres holds: the workers
  * report the refusals, and the controller mints past them.
  */
-export async function bootstrapTree(zookeeper: ZooKeeper, paths: Paths, meta: Meta): Promise<string[]> {
+export async function bootstrapTree(zk: ZooKeeper, paths: Paths, meta: Meta): Promise<string[]> {
   for (let attempt = 1; ; attempt += 1) {
     const missing: Op[] = [];
     for (const [path, data] of treeOf(paths, meta)) {
-      if ((await zookeeper.exists(path)) === null)
-        missing.push({ op: 'create', path, data, mode: 'PERSISTENT' });
+      if ((await zk.exists(path)) === null) missing.push({ op: 'create', path, data, mode: 'PERSISTENT' });
     }
     if (missing.length === 0) return [];
     try {
-      await zookeeper.multi(missing);
+      await zk.multi(missing);
       return missing.map(({ path }) => path);
     } catch (error) {
       // Another cluster-init was faster, or the reply was lost: what is there now tells.

@@ -6,7 +6,7 @@ import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
 
 export interface ScriptedWorkerOptions {
   /** A session of its own: closing it is the worker's death. */
-  readonly zookeeper: ZooKeeper;
+  readonly zk: ZooKeeper;
   readonly paths: Paths;
   readonly id: string;
   readonly incarnation: string;
@@ -19,27 +19,27 @@ export interface ScriptedWorkerOptions {
 export class ScriptedWorker {
   readonly id: string;
   readonly incarnation: string;
-  readonly #zookeeper: ZooKeeper;
+  readonly #zk: ZooKeeper;
   readonly #paths: Paths;
   #holdsOn = false;
   #owned: Record<string, number> = {};
   #obeying: Promise<void> = Promise.resolve();
   #left = false;
 
-  private constructor({ zookeeper, paths, id, incarnation }: ScriptedWorkerOptions) {
+  private constructor({ zk, paths, id, incarnation }: ScriptedWorkerOptions) {
     this.id = id;
     this.incarnation = incarnation;
-    this.#zookeeper = zookeeper;
+    this.#zk = zk;
     this.#paths = paths;
   }
 
   static async join(options: ScriptedWorkerOptions): Promise<ScriptedWorker> {
     const worker = new ScriptedWorker(options);
-    const { zookeeper, paths, id, incarnation } = options;
+    const { zk, paths, id, incarnation } = options;
     const ack = { rev: 0, owned: {}, releasing: [], fenced: {} };
-    await zookeeper.create(paths.ackOf(id, incarnation), ackCodec.encode(ack), 'EPHEMERAL');
+    await zk.create(paths.ackOf(id, incarnation), ackCodec.encode(ack), 'EPHEMERAL');
     const live = liveCodec.encode({ host: 'localhost', pid: 1, version: 'test' });
-    await zookeeper.create(paths.liveInstance(id, incarnation), live, 'EPHEMERAL');
+    await zk.create(paths.liveInstance(id, incarnation), live, 'EPHEMERAL');
     worker.#obeySoon();
     return worker;
   }
@@ -58,7 +58,7 @@ export class ScriptedWorker {
   async leave(): Promise<void> {
     this.#left = true;
     await this.#obeying;
-    await this.#zookeeper.close();
+    await this.#zk.close();
   }
 
   #obeySoon = (): void => {
@@ -71,7 +71,7 @@ export class ScriptedWorker {
       const grants = await this.#readGrants();
       if (grants?.incarnation !== this.incarnation) return;
       const ack = ackCodec.encode(this.#follow(grants));
-      await this.#zookeeper.setData(this.#paths.ackOf(this.id, this.incarnation), ack, -1);
+      await this.#zk.setData(this.#paths.ackOf(this.id, this.incarnation), ack, -1);
     } catch (error) {
       // Its session may be ended under it by the test; anything else is a fault of the test.
       if (!isZooKeeperError(error, 'CONNECTION_LOSS', 'SESSION_EXPIRED', 'NO_NODE')) throw error;
@@ -80,8 +80,8 @@ export class ScriptedWorker {
 
   async #readGrants(): Promise<Grants | null> {
     const path = this.#paths.grantsOf(this.id);
-    if ((await this.#zookeeper.exists(path, this.#obeySoon)) === null) return null;
-    const { data } = await this.#zookeeper.getData(path);
+    if ((await this.#zk.exists(path, this.#obeySoon)) === null) return null;
+    const { data } = await this.#zk.getData(path);
     return grantsCodec.decode(data, path);
   }
 
