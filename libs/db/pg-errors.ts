@@ -1,0 +1,61 @@
+/** What an error of Postgres or of the way to it means to a caller of the stores. */
+import { InvalidInputError, StoreNotInitialisedError, StoreUnavailableError } from './stores.ts';
+
+/** Of the connection, from Node. */
+const NETWORK_ERRORS = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOENT'],
+  ...['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
+]);
+
+/** Of pg and its pool, which give them no code. */
+const CONNECTION_MESSAGE =
+  /^Connection terminated|^timeout exceeded when trying to connect|^timeout expired|^Query read timeout|not queryable|^Cannot use a pool after calling end|^Client was closed/;
+
+/**
+ * SQLSTATEs, or classes of them, of a server that cannot serve just now: 08 connection, 28 and 3D000 not let in,
+ * 53 out of resources, 57 shut down, starting, or a statement cancelled by its timeout, 25006 a standby, 25P03
+ * and 25P04 ended by a transaction's timeout, 55P03 a lock not had in time, 58 and XX the system below.
+ */
+const UNAVAILABLE = /^(08|28|53|57|58|XX|3D000|25006|25P03|25P04|55P03)/;
+/** Undefined function, table, column, schema: cluster-init has not been, or only an older one. */
+const NOT_INITIALISED = /^(42883|42P01|42703|3F000)/;
+/** Data a column's type cannot hold (NUL, a lone surrogate, too large a number), or nested too deep. */
+const INVALID_INPUT = /^(22|54)/;
+/** Deadlock, serialization failure: the transaction is undone, the same again may succeed. */
+const RETRYABLE = /^(40P01|40001)$/;
+
+/** The SQLSTATE or Node's code of `error`, or of what a wrapper around it names as its cause. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? code : codeOf(error.cause);
+}
+
+export function isRetryable(error: unknown): boolean {
+  return RETRYABLE.test(codeOf(error));
+}
+
+/** A lock was not had within `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(error) === '55P03';
+}
+
+/**
+ * `error` in the terms of stores.ts, with the original as its cause: {@link StoreUnavailableError},
+ * {@link StoreNotInitialisedError} or {@link InvalidInputError}. Anything else is a fault of ours and comes back as
+ * it is.
+ */
+export function toStoreError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = codeOf(error);
+  const origin = error.cause instanceof Error ? error.cause : error;
+  const message = origin.message === '' ? code : origin.message;
+  if (NETWORK_ERRORS.has(code) || UNAVAILABLE.test(code) || RETRYABLE.test(code)) {
+    return new StoreUnavailableError(message, { cause: error });
+  }
+  if (code === '' && CONNECTION_MESSAGE.test(message))
+    return new StoreUnavailableError(message, { cause: error });
+  if (NOT_INITIALISED.test(code)) return new StoreNotInitialisedError(message, { cause: error });
+  if (INVALID_INPUT.test(code)) return new InvalidInputError(message, { cause: error });
+  return error;
+}

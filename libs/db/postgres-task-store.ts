@@ -1,0 +1,153 @@
+import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
+import { invariant } from '../core/invariant.ts';
+import type { Database } from './client.ts';
+import { toStoreError } from './pg-errors.ts';
+import { clusterMeta, epochMs, partitionOwner, task, workerSession } from './schema.ts';
+import { loadStatement, run, runForOne } from './statement.ts';
+import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
+import type { ClusterMeta, NewTask, RemoveResult, TaskRecord, TaskStore } from './stores.ts';
+
+const insertTasks = loadStatement('insert-tasks');
+const removeTask = loadStatement('remove-task');
+
+/** Workers gone for longer, and owning nothing, are no news any more. */
+const SHOW_DEAD_WORKERS = sql`interval '5 minutes'`;
+
+/** The scheduler-api's view of the database. `db` stays the caller's to close. */
+export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore {
+  const orm = drizzle({ client: db });
+  return {
+    readMeta: () => readMeta(db),
+    insert: (tasks) => insert(db, tasks),
+    get: (id) => storeErrors(getTask(orm, id)),
+    async remove(id) {
+      const { result } = await runForOne<{ result: Exclude<RemoveResult, 'unknown'> | null }>(
+        db,
+        removeTask,
+        [id],
+      );
+      return result ?? 'unknown';
+    },
+    cluster: () => storeErrors(readCluster(orm)),
+    async ping() {
+      await readMeta(db);
+    },
+  };
+}
+
+/** @throws StoreNotInitialisedError before cluster-init */
+export async function readMeta(db: Database): Promise<ClusterMeta> {
+  const [meta] = await storeErrors(
+    drizzle({ client: db })
+      .select({ uid: clusterMeta.uid, partitions: clusterMeta.partitions })
+      .from(clusterMeta),
+  );
+  if (meta === undefined) throw notInitialised();
+  return meta;
+}
+
+const notInitialised = () => new StoreNotInitialisedError('cluster-init has not recorded this cluster yet');
+
+async function storeErrors<T>(query: PromiseLike<T>): Promise<T> {
+  try {
+    return await query;
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}
+
+async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskRecord[]> {
+  if (tasks.length === 0) return [];
+  const rows = await run<{ id: number; partition_id: number; scheduled_ms: number; created_ms: number }>(
+    db,
+    insertTasks,
+    [
+      tasks.map(({ name }) => name),
+      tasks.map(({ key }) => key),
+      tasks.map(({ payload }) => toJsonText(payload)),
+      tasks.map(({ scheduledAtMs }) => scheduledAtMs),
+    ],
+  );
+  if (rows.length === 0) throw notInitialised();
+  return tasks.map(({ name, key, payload }, index) => {
+    const row = rows[index];
+    invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
+    return {
+      id: row.id,
+      name,
+      key,
+      partitionId: row.partition_id,
+      payload,
+      status: 'PENDING',
+      scheduledAtMs: row.scheduled_ms,
+      createdAtMs: row.created_ms,
+      attempt: 0,
+      failures: 0,
+      startedAtMs: null,
+      completedAtMs: null,
+      workerId: null,
+      leaseExpiresAtMs: null,
+      lastError: null,
+    };
+  });
+}
+
+function toJsonText(payload: NewTask['payload']): string {
+  try {
+    return JSON.stringify(payload);
+  } catch (error) {
+    // Nested so deep that writing it out overflows the stack.
+    throw new InvalidInputError((error as Error).message, { cause: error });
+  }
+}
+
+async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | null> {
+  const [record] = await orm
+    .select({
+      id: task.id,
+      name: task.name,
+      key: task.key,
+      partitionId: task.partitionId,
+      payload: task.payload,
+      status: task.status,
+      scheduledAtMs: epochMs(task.scheduledAt),
+      createdAtMs: epochMs(task.createdAt),
+      attempt: task.attempt,
+      failures: task.failures,
+      startedAtMs: epochMs(task.startedAt),
+      completedAtMs: epochMs(task.completedAt),
+      workerId: task.workerId,
+      leaseExpiresAtMs: epochMs(workerSession.expiresAt),
+      lastError: task.lastError,
+    })
+    .from(task)
+    .leftJoin(workerSession, and(eq(workerSession.incarnation, task.incarnation), eq(task.status, 'RUNNING')))
+    .where(eq(task.id, id));
+  return record ?? null;
+}
+
+async function readCluster(orm: NodePgDatabase): ReturnType<TaskStore['cluster']> {
+  const partitions = await orm
+    .select({ id: partitionOwner.partitionId, owner: partitionOwner.owner, epoch: partitionOwner.epoch })
+    .from(partitionOwner)
+    .orderBy(asc(partitionOwner.partitionId));
+  const sessions = await orm
+    .selectDistinctOn([workerSession.workerId], {
+      id: workerSession.workerId,
+      alive: gt(workerSession.expiresAt, sql`now()`).mapWith(Boolean),
+      recent: sql<boolean>`${workerSession.expiresAt} > now() - ${SHOW_DEAD_WORKERS}`,
+      leaseExpiresAtMs: epochMs(workerSession.expiresAt),
+    })
+    .from(workerSession)
+    .orderBy(asc(workerSession.workerId), desc(workerSession.startedAt), desc(workerSession.expiresAt));
+  const workers = sessions
+    .map(({ recent, ...session }) => {
+      const owned = partitions.filter(({ owner }) => owner === session.id).map(({ id }) => id);
+      return { recent, worker: { ...session, partitions: owned } };
+    })
+    .filter(({ recent, worker }) => recent || worker.partitions.length > 0)
+    .map(({ worker }) => worker);
+  return { partitions, workers };
+}

@@ -1,0 +1,62 @@
+/** The tables as drizzle sees them, for reads off the hot path. migrations/ make them; a test compares the two. */
+import { bigint, boolean, integer, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { sql } from 'drizzle-orm';
+import type { AnyPgColumn } from 'drizzle-orm/pg-core';
+import type { SQL } from 'drizzle-orm';
+import type { Json, TaskStatus } from '../core/task.ts';
+
+const time = (name: string) => timestamp(name, { withTimezone: true });
+const count = (name: string) => bigint(name, { mode: 'number' });
+
+export const clusterMeta = pgTable('cluster_meta', {
+  singleton: boolean('singleton').primaryKey().default(true),
+  uid: text('uid').notNull(),
+  partitions: integer('partitions').notNull(),
+  createdAt: time('created_at').notNull().defaultNow(),
+});
+
+export const partitionOwner = pgTable('partition_owner', {
+  partitionId: integer('partition_id').primaryKey(),
+  epoch: count('epoch').notNull().default(0),
+  owner: text('owner'),
+  incarnation: text('incarnation'),
+  acquiredAt: time('acquired_at'),
+});
+
+export const workerSession = pgTable('worker_session', {
+  incarnation: text('incarnation').primaryKey(),
+  workerId: text('worker_id').notNull(),
+  backendName: text('backend_name').notNull(),
+  leaseMs: integer('lease_ms').notNull(),
+  expiresAt: time('expires_at').notNull(),
+  startedAt: time('started_at').notNull().defaultNow(),
+});
+
+export const task = pgTable('task', {
+  id: count('id').primaryKey().generatedByDefaultAsIdentity(),
+  partitionId: integer('partition_id').notNull(),
+  status: text('status').$type<TaskStatus>().notNull().default('PENDING'),
+  attempt: integer('attempt').notNull().default(0),
+  failures: integer('failures').notNull().default(0),
+  dueAt: time('due_at').notNull(),
+  scheduledAt: time('scheduled_at').notNull(),
+  createdAt: time('created_at').notNull().defaultNow(),
+  startedAt: time('started_at'),
+  completedAt: time('completed_at'),
+  cancelRequestedAt: time('cancel_requested_at'),
+  epoch: count('epoch'),
+  claimId: uuid('claim_id'),
+  incarnation: text('incarnation'),
+  workerId: text('worker_id'),
+  name: text('name').notNull(),
+  key: text('key'),
+  lastError: text('last_error'),
+  payload: jsonb('payload').$type<Json>().notNull(),
+});
+
+/** A time column in milliseconds since the Unix epoch, whatever its year; null stays null. */
+export function epochMs(column: AnyPgColumn<{ notNull: true }>): SQL<number>;
+export function epochMs(column: AnyPgColumn): SQL<number | null>;
+export function epochMs(column: AnyPgColumn): SQL<number | null> {
+  return sql`epoch_ms(${column})`.mapWith(Number);
+}

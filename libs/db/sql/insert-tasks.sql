@@ -1,0 +1,23 @@
+-- Inserts tasks and wakes the owners of what is due within 5 s. Ids grow in the order of the arrays.
+-- $1 names, $2 keys, $3 payloads (JSON texts), $4 scheduled times (ms, null: now)
+-- Returns one row a task, in the order given; none where cluster-init has not recorded the partition count.
+-- Locks: nothing but its own rows; NOTIFY's global lock at commit. Races with nobody.
+WITH input AS MATERIALIZED (
+  SELECT nextval('task_id_seq') AS id, i.ordinal, i.name, i.key, i.payload,
+         coalesce(from_epoch_ms(i.scheduled_ms), date_trunc('milliseconds', now())) AS scheduled_at
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+       WITH ORDINALITY AS i (name, key, payload, scheduled_ms, ordinal)
+  ORDER BY i.ordinal
+), inserted AS (
+  INSERT INTO task (id, partition_id, name, key, payload, scheduled_at, due_at)
+  SELECT id, partition_of(coalesce(key, id::text), partitions), name, key, payload::jsonb,
+         scheduled_at, greatest(scheduled_at, now())
+  FROM input, cluster_meta
+  ORDER BY ordinal
+  RETURNING id, partition_id, scheduled_at, created_at, due_at
+), notified AS MATERIALIZED (
+  SELECT notify_task_due(array_agg(partition_id)) FROM inserted WHERE due_at <= now() + interval '5 seconds'
+)
+SELECT id, partition_id, epoch_ms(scheduled_at) AS scheduled_ms, epoch_ms(created_at) AS created_ms
+FROM inserted, notified
+ORDER BY id

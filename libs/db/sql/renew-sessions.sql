@@ -1,0 +1,25 @@
+-- Creates or extends the leases of a worker's incarnations, and clears away at most 10 sessions of anybody's
+-- that ended over an hour ago and neither own nor run anything.
+-- $1 worker id, $2 incarnations, $3 length of the lease in ms
+-- backend_name is this connection's application_name, which all connections of the process share.
+-- Locks: the session rows, in the order of their incarnations. Races with a recovery, which holds the row
+-- FOR SHARE while it judges it: whoever comes second waits and sees what the first has made of it.
+WITH cleared AS (
+  DELETE FROM worker_session WHERE incarnation IN (
+    SELECT s.incarnation FROM worker_session s
+    WHERE s.expires_at < now() - interval '1 hour' AND s.incarnation <> ALL ($2::text[])
+      AND NOT EXISTS (SELECT FROM partition_owner o WHERE o.incarnation = s.incarnation)
+      AND NOT EXISTS (SELECT FROM task t WHERE t.incarnation = s.incarnation AND t.status = 'RUNNING')
+    LIMIT 10 FOR UPDATE OF s SKIP LOCKED
+  )
+), renewed AS (
+  INSERT INTO worker_session AS s (incarnation, worker_id, backend_name, lease_ms, expires_at)
+  SELECT incarnation, $1::text, current_setting('application_name'), $3::integer,
+         now() + $3 * interval '1 millisecond'
+  FROM unnest($2::text[]) AS incarnation
+  ORDER BY incarnation
+  ON CONFLICT (incarnation) DO UPDATE
+    SET expires_at = excluded.expires_at, lease_ms = excluded.lease_ms, backend_name = excluded.backend_name
+)
+SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
+       epoch_ms(now() + $3 * interval '1 millisecond') AS expires_ms

@@ -1,0 +1,110 @@
+import pg from 'pg';
+import { backoffMs } from '../core/backoff.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { sleep } from '../core/clock.ts';
+import type { Random } from '../core/random.ts';
+
+export interface TaskDueListenerOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  /** These partitions have something due soon; `'*'`: any may, look at all. */
+  readonly onDue: (partitions: readonly number[] | '*') => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Whether NOTIFY reaches us; without it, polling has to do. */
+  readonly onListening?: (listening: boolean) => void;
+}
+
+const CHANNEL = 'task_due';
+const RECONNECT = { baseMs: 100, maxMs: 5_000 };
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A listener never sends, so that a dead network would go unnoticed. */
+const HEARTBEAT_MS = 15_000;
+
+/**
+ * Wakes its owner when a submission is due soon. A wake-up only: after each reconnect it reports `'*'`, since
+ * notifications were lost meanwhile.
+ *
+ * ```
+ * CONNECTING ──LISTEN──▶ LISTENING ──connection lost──▶ WAITING ──backoff──▶ CONNECTING
+ *     └── failed ──▶ WAITING                any ──close()──▶ CLOSED
+ * ```
+ */
+export class TaskDueListener {
+  readonly #options: TaskDueListenerOptions;
+  readonly #closing = new AbortController();
+  readonly #loop: Promise<void>;
+  #client: pg.Client | undefined;
+
+  /** Starts connecting. */
+  constructor(options: TaskDueListenerOptions) {
+    this.#options = options;
+    this.#loop = this.#run();
+  }
+
+  /** Stops listening; no callback runs afterwards. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#client?.end();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random } = this.#options;
+    const { signal } = this.#closing;
+    for (let failures = 0; !signal.aborted; failures++) {
+      const listened = await this.#listenUntilLost();
+      if (listened) failures = 0;
+      await sleep(clock, backoffMs(failures, random, RECONNECT), signal);
+    }
+  }
+
+  /** One connection, from its start to its end. Whether it came to listen. */
+  async #listenUntilLost(): Promise<boolean> {
+    const { url, applicationName, onDue, onListening } = this.#options;
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: applicationName,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    this.#client = client;
+    const lost = new Promise<void>((resolve) => {
+      client.once('end', resolve);
+      client.on('error', () => resolve());
+    });
+    client.on('notification', ({ payload }) => {
+      if (!this.#closing.signal.aborted) onDue(parsePartitions(payload));
+    });
+    let heartbeat: Timer | undefined;
+    let listening = false;
+    try {
+      await client.connect();
+      await client.query(`LISTEN ${CHANNEL}`);
+      if (this.#closing.signal.aborted) return true;
+      listening = true;
+      onListening?.(true);
+      onDue('*');
+      const beat = () => {
+        heartbeat = this.#options.clock.schedule(HEARTBEAT_MS, () => {
+          client.query('SELECT 1').then(beat, () => void client.end());
+        });
+      };
+      beat();
+      await lost;
+    } catch {
+      // Not reached, or lost while connecting: the caller waits and tries again.
+    } finally {
+      heartbeat?.cancel();
+      if (listening && !this.#closing.signal.aborted) onListening?.(false);
+      await client.end().catch(() => undefined);
+    }
+    return listening;
+  }
+}
+
+function parsePartitions(payload: string | undefined): readonly number[] | '*' {
+  const partitions = payload?.split(',').map(Number) ?? [Number.NaN];
+  return partitions.every((partition) => Number.isInteger(partition)) ? partitions : '*';
+}
