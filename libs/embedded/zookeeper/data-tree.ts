@@ -23,6 +23,11 @@ interface Znode {
 /** What others may look at; only {@link DataTree.apply} changes a znode. */
 export type ReadonlyZnode = Readonly<Omit<Znode, 'children'>> & { readonly children: ReadonlySet<string> };
 
+/** What fires watches, and the ACL by which a watcher may hear of it: the znode's as it then is or was. */
+export interface TreeEvent extends WatchEvent {
+  readonly acl: readonly Acl[];
+}
+
 const SYSTEM_ZNODES: readonly (readonly [path: string, acl: readonly Acl[]])[] = [
   ['/', OPEN_ACL],
   ['/zookeeper', OPEN_ACL],
@@ -52,8 +57,9 @@ export class DataTree {
     return this.znodes.size;
   }
 
+  /** The empty path is the root as well, for those who read. */
   find(path: string): ReadonlyZnode | undefined {
-    return this.znodes.get(path);
+    return this.znodes.get(path === '' ? '/' : path);
   }
 
   /** Paths of a session's ephemerals, oldest first. */
@@ -70,19 +76,24 @@ export class DataTree {
     change: TreeChange,
     zxid: bigint,
     wallMs: bigint,
-  ): { events: readonly WatchEvent[]; undo: () => void } {
+  ): { events: readonly TreeEvent[]; undo: () => void } {
     const { path } = change;
     switch (change.type) {
-      case 'create':
-        return { undo: this.create(change, zxid, wallMs), events: childEvents('NODE_CREATED', path) };
-      case 'delete':
-        return { undo: this.delete(path, zxid), events: childEvents('NODE_DELETED', path) };
+      case 'create': {
+        const undo = this.create(change, zxid, wallMs);
+        return { undo, events: this.lifeEvents('NODE_CREATED', path, change.acl) };
+      }
+      case 'delete': {
+        const { acl } = this.get(path);
+        const undo = this.delete(path, zxid);
+        return { undo, events: this.lifeEvents('NODE_DELETED', path, acl) };
+      }
       case 'setData': {
         const znode = this.get(path);
-        const { data, version, mzxid, mtime } = znode;
+        const { acl, data, version, mzxid, mtime } = znode;
         Object.assign(znode, { data: change.data, version: version + 1, mzxid: zxid, mtime: wallMs });
         const undo = () => Object.assign(znode, { data, version, mzxid, mtime });
-        return { undo, events: [{ type: 'NODE_DATA_CHANGED', path }] };
+        return { undo, events: [{ type: 'NODE_DATA_CHANGED', path, acl }] };
       }
       case 'setACL': {
         const znode = this.get(path);
@@ -137,6 +148,14 @@ export class DataTree {
     return byDepth.map(([path, znode]) => ({ path, ...znode }));
   }
 
+  private lifeEvents(type: 'NODE_CREATED' | 'NODE_DELETED', path: string, acl: readonly Acl[]): TreeEvent[] {
+    const parent = parentOf(path);
+    return [
+      { type, path, acl },
+      { type: 'NODE_CHILDREN_CHANGED', path: parent, acl: this.get(parent).acl },
+    ];
+  }
+
   private get(path: string): Znode {
     const znode = this.znodes.get(path);
     invariant(znode, `no znode ${path}`);
@@ -177,15 +196,9 @@ export function statOf(znode: ReadonlyZnode): Stat {
   };
 }
 
-function childEvents(type: 'NODE_CREATED' | 'NODE_DELETED', path: string): readonly WatchEvent[] {
-  return [
-    { type, path },
-    { type: 'NODE_CHILDREN_CHANGED', path: parentOf(path) },
-  ];
-}
-
 function systemZnode([path, acl]: readonly [path: string, acl: readonly Acl[]]): ZnodeRecord {
   const zxids = { czxid: 0n, mzxid: 0n, pzxid: 0n, ctime: 0n, mtime: 0n };
-  const counts = { version: 0, creates: 0, aversion: 0 };
+  // ZooKeeper sets the ACL of its own configuration apart, and counts from -1 there.
+  const counts = { version: 0, creates: 0, aversion: acl === READ_ACL ? -1 : 0 };
   return { path, data: Buffer.alloc(0), acl, ...zxids, ...counts, ephemeralOwner: 0n };
 }

@@ -1,7 +1,9 @@
+import { isPermitted } from './acl.ts';
+import type { TreeEvent } from './data-tree.ts';
 import { DataTree, statOf } from './data-tree.ts';
 import { find } from './prepare.ts';
-import type { ReplyBody, WatchEvent } from './protocol.ts';
-import { OperationRefused } from './protocol.ts';
+import type { ReplyBody } from './protocol.ts';
+import { OperationRefused, Perms } from './protocol.ts';
 import { Sessions } from './sessions.ts';
 import type { Change, Snapshot, Transaction } from './transaction.ts';
 import type { Notification } from './watches.ts';
@@ -59,7 +61,7 @@ export class Database {
     const wallMs = BigInt(Math.floor(now.wallMs));
     const changes: Change[] = [];
     const results: ReplyBody[] = [];
-    const events: WatchEvent[] = [];
+    const events: TreeEvent[] = [];
     const undos: (() => void)[] = [];
     for (const [index, step] of steps.entries()) {
       try {
@@ -78,7 +80,7 @@ export class Database {
         return { transaction, notifications: [], results: [], refused: { index, code: error.code } };
       }
     }
-    const notifications = events.flatMap((event) => this.watches.trigger(event));
+    const notifications = events.flatMap((event) => this.notify(event));
     return { transaction: { zxid, wallMs, changes }, notifications, results };
   }
 
@@ -88,10 +90,17 @@ export class Database {
     for (const change of changes) this.apply(change, { zxid, wallMs, nowMs: startMs });
   }
 
+  /** A watch is used up even where its owner may not read the znode and so hears nothing. */
+  private notify({ type, path, acl }: TreeEvent): Notification[] {
+    return this.watches.trigger({ type, path }).filter(({ sessionId }) => {
+      return isPermitted(acl, Perms.READ, this.sessions.find(sessionId)?.identities ?? []);
+    });
+  }
+
   private apply(
     change: Change,
     { zxid, wallMs, nowMs }: { zxid: bigint; wallMs: bigint; nowMs: number },
-  ): { events: readonly WatchEvent[]; undo: () => void } {
+  ): { events: readonly TreeEvent[]; undo: () => void } {
     // Sessions are never part of a multi, so nothing takes their changes back.
     const undo = () => undefined;
     switch (change.type) {

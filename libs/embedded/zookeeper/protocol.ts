@@ -2,13 +2,13 @@
  * The records of ZooKeeper's client protocol (3.8 / 3.9) that this server speaks: each once, as a codec that
  * both reads and writes. Numbers and field order are those of ZooKeeper's `zookeeper.jute` and `ZooDefs.java`.
  */
-import type { Codec, Infer, Reader, VariantOf } from './jute.ts';
+import type { Codec, Infer, VariantOf } from './jute.ts';
 import {
   JuteError,
+  Reader,
   Writer,
   bool,
   buffer,
-  decode,
   int,
   long,
   record,
@@ -196,6 +196,9 @@ export interface Reply {
   readonly body: ReplyBody;
 }
 
+/** Of a reply that says no more than its error code. */
+export const NO_BODY: ReplyBody = { type: 'none' };
+
 const ReplyHeader = record({ xid: int, zxid: long, err: int });
 
 const eventTypes = {
@@ -227,23 +230,29 @@ export function encodeReply(xid: number, { zxid, err, body }: Reply): Buffer {
   });
 }
 
-/** The other side of {@link encodeReply}, of a packet without its length; the caller knows the type. */
-export function decodeReply(packet: Buffer, type: ReplyType): Reply & { xid: number } {
-  const body = replies[type] as Codec<object>;
-  const codec: Codec<Reply & { xid: number }> = {
-    read(reader) {
-      const header = ReplyHeader.read(reader);
-      if (header.err !== ErrorCode.OK) return { ...header, body: { type: 'none' } };
-      return { ...header, body: { type, ...body.read(reader) } as ReplyBody };
-    },
-    write: () => undefined,
-  };
-  return decode(codec, packet);
-}
-
 export function encodeEvent({ type, path }: WatchEvent): Buffer {
   return frame((writer) => {
     ReplyHeader.write(writer, { xid: NOTIFICATION_XID, zxid: NOTIFICATION_ZXID, err: ErrorCode.OK });
     WatcherEvent.write(writer, { type: eventTypes[type], state: SYNC_CONNECTED, path });
   });
+}
+
+/** A packet from the server, without its length: an event, or the reply to the oldest unanswered request. */
+export type ServerPacket =
+  | { readonly type: 'event'; readonly event: WatchEvent }
+  | { readonly type: 'reply'; readonly xid: number; readonly reply: Reply };
+
+/** The other side of {@link encodeReply} and {@link encodeEvent}; the client knows what it awaits. */
+export function decodeServerPacket(packet: Buffer, awaited: ReplyType): ServerPacket {
+  const reader = new Reader(packet);
+  const { xid, zxid, err } = ReplyHeader.read(reader);
+  if (xid === NOTIFICATION_XID) {
+    const { type, path } = WatcherEvent.read(reader);
+    const [name] = Object.entries(eventTypes).find(([, number]) => number === type) ?? [];
+    if (name === undefined) throw new JuteError(`event of type ${type}`);
+    return { type: 'event', event: { type: name as WatchEvent['type'], path } };
+  }
+  const body =
+    err === ErrorCode.OK ? { ...(replies[awaited] as Codec<object>).read(reader), type: awaited } : NO_BODY;
+  return { type: 'reply', xid, reply: { zxid, err, body: body as ReplyBody } };
 }

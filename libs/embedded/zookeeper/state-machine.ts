@@ -3,7 +3,7 @@ import type { Commit, DatabaseOptions, Instant } from './database.ts';
 import { Database } from './database.ts';
 import { prepare } from './prepare.ts';
 import type { ConnectRequest, ConnectResponse, MultiResult, Reply, ReplyBody, Request } from './protocol.ts';
-import { ErrorCode, OperationRefused } from './protocol.ts';
+import { ErrorCode, NO_BODY, OperationRefused } from './protocol.ts';
 import { read, rearm } from './read.ts';
 import type { Session } from './sessions.ts';
 import type { Change, Snapshot, Transaction } from './transaction.ts';
@@ -31,7 +31,6 @@ export type ConnectOutcome =
     }
   | { readonly type: 'AHEAD' };
 
-const NO_BODY: ReplyBody = { type: 'none' };
 const NOTHING: Outcome = { transactions: [], notifications: [], ended: [] };
 const NO_SESSION: ConnectResponse = {
   protocolVersion: 0,
