@@ -53,7 +53,7 @@ function scalarFault(value: unknown): string | undefined {
 
 function stringFault(text: string): string | undefined {
   if (text.includes('\0')) return 'must not contain the character NUL';
-  // String.prototype.isWellFormed, which this library version of TypeScript does not know, does the same.
+  // In Unicode mode this class matches lone halves only.
   if (/\p{Surrogate}/u.test(text)) return 'must not contain half of a surrogate pair';
   return undefined;
 }

@@ -16,7 +16,7 @@ const PROBE_INTERVAL_MS = 500;
  * ```
  */
 export class StoreAvailability {
-  readonly #store: Pick<TaskStore, 'ping' | 'readMeta'>;
+  readonly #store: Pick<TaskStore, 'readMeta'>;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
@@ -24,7 +24,7 @@ export class StoreAvailability {
   #probing: Promise<void> | null = null;
 
   constructor(options: {
-    readonly store: Pick<TaskStore, 'ping' | 'readMeta'>;
+    readonly store: Pick<TaskStore, 'readMeta'>;
     readonly clock: Clock;
     readonly logger: Logger;
   }) {
@@ -39,7 +39,7 @@ export class StoreAvailability {
    */
   async check(): Promise<void> {
     try {
-      await this.#probe();
+      await this.#store.readMeta();
     } catch (error) {
       this.report(error);
       throw error;
@@ -50,7 +50,10 @@ export class StoreAvailability {
   report(error: unknown): void {
     if (this.#probing !== null || this.#closing.signal.aborted) return;
     if (error instanceof StoreUnavailableError) {
-      this.#logger.warn('the database cannot be reached: answering 503 until it is back');
+      this.#logger.warn(
+        { reason: error.message },
+        'the database cannot be reached: answering 503 until it is back',
+      );
     } else if (error instanceof StoreNotInitialisedError) {
       this.#logger.warn('the database has not been initialised: answering 503 until cluster-init has run');
     } else {
@@ -65,17 +68,12 @@ export class StoreAvailability {
     await this.#probing;
   }
 
-  async #probe(): Promise<void> {
-    await this.#store.ping();
-    await this.#store.readMeta();
-  }
-
   /** Bounded by `close`; never rejects. */
   async #probeUntilBack(): Promise<void> {
     for (;;) {
       await sleep(this.#clock, PROBE_INTERVAL_MS, this.#closing.signal);
       if (this.#closing.signal.aborted) return;
-      const back = await this.#probe().then(
+      const back = await this.#store.readMeta().then(
         () => true,
         () => false,
       );
