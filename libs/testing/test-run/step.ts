@@ -13,8 +13,6 @@ export interface Step {
 }
 
 const PROGRAMS = new URL('../../../node_modules/.bin/', import.meta.url);
-/** How long what is told to stop may take, before it is killed. */
-const STOP_DEADLINE_MS = 30_000;
 
 /** A program that an npm package of ours brings, and its arguments. */
 export type Tool = readonly [name: string, ...args: string[]];
@@ -31,14 +29,14 @@ export function check(title: string, tools: readonly Tool[]): Step {
   };
 }
 
-/** A project of vitest.config.ts. `env` is on top of our own. */
-export function vitest(title: string, project: string, env: Readonly<Record<string, string>> = {}): Step {
+/** A project of vitest.config.ts. */
+export function vitest(title: string, project: string): Step {
   return {
     title,
     async run(signal) {
       const args = ['run', '--project', project, '--reporter=default', '--reporter=json'];
       return withTemporaryFile(async (file) => {
-        const exitCode = await execute(['vitest', ...args, `--outputFile.json=${file}`], signal, env);
+        const exitCode = await execute(['vitest', ...args, `--outputFile.json=${file}`], signal);
         return countTests((await readJson(file)) as VitestReport | undefined, exitCode);
       });
     },
@@ -75,39 +73,37 @@ async function readJson(file: string): Promise<unknown> {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-/** Runs a program in a process group of its own, so that it is stopped by us alone and only once. */
-async function execute(
-  tool: Tool,
-  signal: AbortSignal,
-  env: Readonly<Record<string, string>> = {},
-): Promise<number> {
+/**
+ * Runs a program in a process group of its own, so that it is stopped by us alone and only once; and with it
+ * whatever its tests have started.
+ *
+ * @returns its exit code; 1 where it was stopped
+ */
+async function execute([name, ...args]: Tool, signal: AbortSignal): Promise<number> {
   if (signal.aborted) return 1;
-  const [name, ...args] = tool;
   const child = spawn(fileURLToPath(new URL(name, PROGRAMS)), args, {
-    env: { ...process.env, ...env },
     stdio: ['ignore', 'inherit', 'inherit'],
     detached: true,
   });
-  let deadline: NodeJS.Timeout | undefined;
+  const signalGroup = (kind: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, kind);
+    } catch {
+      // Nobody is left in it.
+    }
+  };
   const stop = () => {
-    child.kill('SIGINT');
-    deadline = setTimeout(() => killGroup(child.pid), STOP_DEADLINE_MS);
+    signalGroup('SIGTERM');
+    child.once('exit', () => signalGroup('SIGKILL'));
   };
   signal.addEventListener('abort', stop);
-  try {
-    return await new Promise<number>((resolve) => {
-      child.once('error', (error) => {
-        console.error(`${name}: ${error.message}`);
-        resolve(1);
-      });
-      child.once('exit', (code) => resolve(code ?? 1));
+  const exitCode = await new Promise<number>((resolve) => {
+    child.once('error', (error) => {
+      console.error(`${name}: ${error.message}`);
+      resolve(1);
     });
-  } finally {
-    clearTimeout(deadline);
-    signal.removeEventListener('abort', stop);
-  }
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+  signal.removeEventListener('abort', stop);
+  return exitCode;
 }
