@@ -251,14 +251,17 @@ declare module 'node-zookeeper-client' {
     connect(): void;
     close(): void;
     getState(): { getName(): string };
-    getSessionId(): Buffer;
     create(path: string, data: Buffer, mode: number, callback: Callback<[path: string]>): void;
     getData(
       path: string,
       watcher: ((event: Event) => void) | undefined,
       callback: Callback<[data: Buffer | undefined]>,
     ): void;
-    setData(path: string, data: Buffer, version: number, callback: Callback): void;
+    exists(
+      path: string,
+      watcher: ((event: Event) => void) | undefined,
+      callback: Callback<[stat: unknown]>,
+    ): void;
     transaction(): Transaction;
   }
   const zookeeper: {

@@ -1,0 +1,104 @@
+/**
+ * node-zookeeper-client as shipped, and our connection over it, behind the few operations that a story about
+ * the shipped one's faults needs. Both can then be told the same story.
+ */
+import zookeeper from 'node-zookeeper-client';
+import { pino } from 'pino';
+import { connectZooKeeper } from '../cluster/connection.ts';
+import { systemClock, systemRandom } from '../runtime/system.ts';
+
+export interface ClientOptions {
+  readonly connectString: string;
+  readonly sessionTimeoutMs: number;
+}
+
+export interface ClientUnderTest {
+  /** Whether it believes so. */
+  isConnected(): boolean;
+  /** Whether it knows that a session of its own is over. */
+  knowsSessionIsOver(): boolean;
+  /** What it has told its user since it was started: states, or warnings in the log. */
+  reports(): number;
+  createEphemeral(path: string): Promise<void>;
+  read(path: string, watcher?: () => void): Promise<Buffer>;
+  watchExistence(path: string, watcher: () => void): Promise<void>;
+  /** A multi: sets the data of `path` if its version is `version`. */
+  checkAndSet(path: string, version: number, data: Buffer): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const startClient = { bare: startBare, hardened: startHardened };
+
+function startBare({ connectString, sessionTimeoutMs }: ClientOptions): ClientUnderTest {
+  const client = zookeeper.createClient(connectString, {
+    sessionTimeout: sessionTimeoutMs,
+    spinDelay: 50,
+    retries: 0,
+  });
+  let reports = 0;
+  let over = false;
+  client.on('state', () => (reports += 1));
+  client.on('expired', () => {
+    over = true;
+  });
+  // What a user can do about an expiry.
+  client.on('disconnected', () => {
+    if (over) setImmediate(() => client.connect());
+  });
+  client.connect();
+  const settle = <T>(start: (done: (error: Error | null | undefined, value?: T) => void) => void) =>
+    new Promise<T>((resolve, reject) => {
+      start((error, value) => (error ? reject(error) : resolve(value as T)));
+    });
+  return {
+    isConnected: () => client.getState().getName() === 'SYNC_CONNECTED',
+    knowsSessionIsOver: () => over,
+    reports: () => reports,
+    async createEphemeral(path) {
+      await settle<string>((done) =>
+        client.create(path, Buffer.alloc(0), zookeeper.CreateMode.EPHEMERAL, done),
+      );
+    },
+    read: (path, watcher) => settle<Buffer>((done) => client.getData(path, watcher, done)),
+    async watchExistence(path, watcher) {
+      await settle<unknown>((done) => client.exists(path, watcher, done));
+    },
+    async checkAndSet(path, version, data) {
+      await settle((done) => client.transaction().check(path, version).setData(path, data, -1).commit(done));
+    },
+    close() {
+      // The only way out that works in every state: its own `close` leaves sockets and timers behind.
+      const { connectionManager } = client;
+      connectionManager.connect = () => {};
+      connectionManager.socket?.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+function startHardened(options: ClientOptions): ClientUnderTest {
+  const warnings: string[] = [];
+  const logger = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
+  const zk = connectZooKeeper({ ...options, clock: systemClock, random: systemRandom, logger });
+  let over = false;
+  zk.onState(({ kind }) => (over ||= kind === 'LOST'));
+  return {
+    isConnected: () => zk.state.kind === 'CONNECTED',
+    knowsSessionIsOver: () => over,
+    reports: () => warnings.length,
+    async createEphemeral(path) {
+      await zk.create(path, Buffer.alloc(0), 'EPHEMERAL');
+    },
+    read: async (path, watcher) => (await zk.getData(path, watcher)).data,
+    async watchExistence(path, watcher) {
+      await zk.exists(path, watcher);
+    },
+    async checkAndSet(path, version, data) {
+      await zk.multi([
+        { op: 'check', path, version },
+        { op: 'setData', path, data, version: -1 },
+      ]);
+    },
+    close: () => zk.close(),
+  };
+}
