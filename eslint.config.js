@@ -61,7 +61,7 @@ export default tseslint.config(
   ),
   {
     // Tests may reach for any helper, and for the servers they run against.
-    files: ['**/*.test.ts', 'test/**/*.ts'],
+    files: ['**/*.test.ts', 'test/**/*.ts', 'apps/*/testing/**/*.ts'],
     rules: { 'no-restricted-imports': 'off' },
   },
 );

@@ -3,6 +3,7 @@ import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
+import { StartupError } from '../../libs/runtime/app-process.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import { Availability } from './availability.ts';
 import { DatabaseTime } from './database-time.ts';
@@ -102,7 +103,7 @@ export class Worker {
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
       leaseRenewed: (unbroken) => this.#recovery.leaseRenewed(unbroken),
-      fatal: (message) => this.#fail(new Error(message)),
+      fatal: (message) => this.#fail(new StartupError(message)),
     });
   }
 

@@ -1,0 +1,194 @@
+import { bootstrapDatabase } from '../../../libs/db/bootstrap.ts';
+import { createPool, workerApplicationName } from '../../../libs/db/client.ts';
+import { postgresExecutionStore } from '../../../libs/db/postgres-execution-store.ts';
+import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-store.ts';
+import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
+import { StoreUnavailableError } from '../../../libs/db/stores.ts';
+import type {
+  ExecutionStore,
+  Held,
+  OwnershipStore,
+  PartitionEpoch,
+  TaskRecord,
+  TaskStore,
+} from '../../../libs/db/stores.ts';
+import { createLogger } from '../../../libs/runtime/logger.ts';
+import { systemClock, systemRandom } from '../../../libs/runtime/system.ts';
+import { eventually } from '../../../libs/testing/eventually.ts';
+import { createTestDatabase } from '../../../libs/testing/postgres.ts';
+import type { Handler } from '../handlers/handler.ts';
+import type { Keeper, KeeperListener } from '../keeper/keeper.ts';
+import { Worker } from '../worker.ts';
+
+export const LEASE_MS = 2_000;
+
+/** One database, and workers in this process that a test gives partitions to, without ZooKeeper. */
+export class Workbench {
+  readonly tasks: TaskStore;
+  readonly ownership: OwnershipStore;
+  readonly execution: ExecutionStore;
+  readonly #close: () => Promise<void>;
+  readonly #workers: { worker: Worker; running: Promise<void> }[] = [];
+
+  private constructor(pool: ReturnType<typeof createPool>, close: () => Promise<void>) {
+    this.tasks = postgresTaskStore({ db: pool });
+    this.ownership = postgresOwnershipStore({ db: pool });
+    this.execution = postgresExecutionStore({ db: pool });
+    this.#close = close;
+  }
+
+  static async open(partitions: number): Promise<Workbench> {
+    const database = await createTestDatabase();
+    await bootstrapDatabase({ url: database.url, uid: 'workbench', partitions });
+    const pool = createPool({
+      url: database.url,
+      applicationName: workerApplicationName('workbench'),
+      size: 8,
+    });
+    return new Workbench(pool, async () => {
+      await pool.end();
+      await database.drop();
+    });
+  }
+
+  /** A worker that owns `partitions` at `epoch` from the start. */
+  async startWorker(options: {
+    id: string;
+    partitions: readonly number[];
+    epoch?: number;
+    store?: ExecutionStore;
+    handler?: Handler;
+    concurrency?: number;
+    graceMs?: number;
+  }): Promise<{ worker: Worker; incarnation: string; setHeld: (held: readonly Held[]) => void }> {
+    const incarnation = `${options.id}-incarnation`;
+    await this.ownership.renew(options.id, [incarnation], LEASE_MS);
+    const grants = options.partitions.map((partition) => ({ partition, epoch: options.epoch ?? 1 }));
+    await this.ownership.acquire({ workerId: options.id, incarnation, grants, lockTimeoutMs: 1_000 });
+    let listener: KeeperListener | undefined;
+    const worker = new Worker({
+      workerId: options.id,
+      store: options.store ?? this.execution,
+      handlerFor: () => options.handler ?? (() => Promise.resolve()),
+      concurrency: options.concurrency ?? 10,
+      graceMs: options.graceMs ?? 2_000,
+      leaseMs: LEASE_MS,
+      clock: systemClock,
+      random: systemRandom,
+      logger: createLogger({ app: options.id, level: 'fatal', format: 'json' }),
+      startKeeper: (here) => {
+        listener = here;
+        return new LeaseOnlyKeeper({
+          id: options.id,
+          incarnation,
+          grants,
+          ownership: this.ownership,
+          listener: here,
+        });
+      },
+    });
+    const running = worker.run();
+    running.catch(() => {});
+    this.#workers.push({ worker, running });
+    const setHeld = (held: readonly Held[]) => listener?.held(held);
+    setHeld(grants.map((grant) => ({ ...grant, incarnation })));
+    return { worker, incarnation, setHeld };
+  }
+
+  async submit(name: string, scheduledAtMs: number | null = null): Promise<TaskRecord> {
+    const [task] = await this.tasks.insert([{ name, key: null, payload: { of: name }, scheduledAtMs }]);
+    if (task === undefined) throw new Error('one task gives one record');
+    return task;
+  }
+
+  ended(id: number, withinMs = 10_000): Promise<TaskRecord> {
+    return eventually(
+      `task ${id} has ended`,
+      async () => {
+        const task = await this.tasks.get(id);
+        return task !== null && ['COMPLETED', 'FAILED'].includes(task.status) && task;
+      },
+      { withinMs },
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(({ worker }) => worker.stop()));
+    await Promise.all(this.#workers.map(({ running }) => running));
+    await this.#close();
+  }
+}
+
+interface LeaseOnlyKeeperOptions {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly grants: readonly PartitionEpoch[];
+  readonly ownership: OwnershipStore;
+  readonly listener: KeeperListener;
+}
+
+/** The keeper's part towards Postgres, for partitions that are a worker's from the start. */
+class LeaseOnlyKeeper implements Keeper {
+  readonly #options: LeaseOnlyKeeperOptions;
+  readonly #timer: NodeJS.Timeout;
+  #renewal: Promise<void>;
+  #renewals = 0;
+
+  constructor(options: LeaseOnlyKeeperOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => {
+      this.#renewal = this.#renew();
+    }, LEASE_MS / 3);
+    this.#renewal = this.#renew();
+  }
+
+  async #renew(): Promise<void> {
+    const { id, incarnation, ownership, listener } = this.#options;
+    await ownership.renew(id, [incarnation], LEASE_MS);
+    listener.leaseRenewed(this.#renewals++ > 0);
+  }
+
+  beat(): void {}
+  fenceLost(): void {}
+  inUse(): void {}
+
+  async leave(): Promise<void> {
+    const { incarnation, grants, ownership, listener } = this.#options;
+    listener.held([]);
+    await ownership.release(incarnation, grants);
+  }
+
+  async finish(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#renewal;
+    await this.#options.ownership.endSession(this.#options.incarnation);
+  }
+}
+
+/**
+ * `store`, whose replies to `method` are lost `times` times: the statement is committed, and the caller is told
+ * that the database was unavailable.
+ */
+export function losingReplies(
+  store: ExecutionStore,
+  method: 'claim' | 'finish',
+  times: number,
+): ExecutionStore {
+  let left = times;
+  const lose = <R>(result: R, worthLosing = true): R => {
+    if (left === 0 || !worthLosing) return result;
+    left -= 1;
+    throw new StoreUnavailableError('the reply was lost');
+  };
+  return {
+    ...store,
+    claim: async (request) => {
+      const result = await store.claim(request);
+      return method === 'claim' ? lose(result, result.tasks.length > 0) : result;
+    },
+    finish: async (outcomes) => {
+      const results = await store.finish(outcomes);
+      return method === 'finish' ? lose(results) : results;
+    },
+  };
+}

@@ -1,0 +1,207 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deferred } from '../../libs/testing/deferred.ts';
+import { eventually } from '../../libs/testing/eventually.ts';
+import { LEASE_MS, losingReplies, Workbench } from './testing/worker-under-test.ts';
+
+describe('a worker', () => {
+  let bench: Workbench;
+  beforeEach(async () => {
+    bench = await Workbench.open(4);
+  });
+  afterEach(() => bench.close());
+
+  it('runs what is due in its partitions, with its payload, and records who did', async () => {
+    const seen: unknown[] = [];
+    await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      handler: (payload) => {
+        seen.push(payload);
+        return Promise.resolve();
+      },
+    });
+    const { id } = await bench.submit('hello');
+    expect(await bench.ended(id)).toMatchObject({
+      status: 'COMPLETED',
+      attempt: 1,
+      workerId: 'w1',
+      lastError: null,
+    });
+    expect(seen).toEqual([{ of: 'hello' }]);
+  });
+
+  it('never runs more at a time than it is allowed to, and everything in the end', async () => {
+    let running = 0;
+    let most = 0;
+    const gate = deferred<true>();
+    await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      concurrency: 3,
+      handler: async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await gate.promise;
+        running -= 1;
+      },
+    });
+    const tasks = await Promise.all(Array.from({ length: 12 }, (_, i) => bench.submit(`task-${i}`)));
+    await eventually('it is full', () => running === 3, { withinMs: 5_000 });
+    gate.resolve(true);
+    for (const { id } of tasks) expect((await bench.ended(id)).status).toBe('COMPLETED');
+    expect(most).toBe(3);
+  });
+
+  it('tries a failed task again, and says why it failed', async () => {
+    await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      handler: (_, { attempt }) => (attempt === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve()),
+    });
+    const { id } = await bench.submit('twice');
+    expect(await bench.ended(id)).toMatchObject({
+      status: 'COMPLETED',
+      attempt: 2,
+      failures: 1,
+      lastError: 'not yet',
+    });
+  });
+
+  it('runs what a claim took whose reply was lost, once', async () => {
+    const starts: string[] = [];
+    await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      store: losingReplies(bench.execution, 'claim', 1),
+      handler: (_, { id, attempt }) => {
+        starts.push(`${id}/${attempt}`);
+        return Promise.resolve();
+      },
+    });
+    const { id } = await bench.submit('lost claim');
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(starts).toEqual([`${id}/1`]);
+  });
+
+  it('takes an outcome whose reply was lost for recorded', async () => {
+    const starts: string[] = [];
+    const { worker } = await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      store: losingReplies(bench.execution, 'finish', 2),
+      handler: (_, { id, attempt }) => {
+        starts.push(`${id}/${attempt}`);
+        return Promise.resolve();
+      },
+    });
+    const { id } = await bench.submit('lost outcome');
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    await worker.stop();
+    expect(starts).toEqual([`${id}/1`]);
+  });
+
+  it('tells a running handler that a user wants the task gone, and the record goes with its outcome', async () => {
+    const aborted = deferred<string>();
+    await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      handler: (_, { signal }) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => {
+            aborted.resolve(String(signal.reason));
+            resolve();
+          });
+        }),
+    });
+    const { id } = await bench.submit('to be cancelled');
+    await eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+      withinMs: 5_000,
+    });
+    expect(await bench.tasks.remove(id)).toBe('cancelling');
+    expect(await aborted.promise).toContain('cancelled by a user');
+    await eventually('it is gone', async () => (await bench.tasks.get(id)) === null, { withinMs: 5_000 });
+  });
+
+  it('tells a handler that was overtaken, and its outcome does not count', async () => {
+    const overtaken = deferred<string>();
+    const { setHeld } = await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      handler: (_, { signal }) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => {
+            overtaken.resolve(String(signal.reason));
+            resolve();
+          });
+        }),
+    });
+    const { id, partitionId } = await bench.submit('overtaken');
+    await eventually('w1 runs it', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+      withinMs: 5_000,
+    });
+
+    // Another worker takes the partition, and the first one's lease ends without its knowing.
+    setHeld([]);
+    await bench.ownership.acquire({
+      workerId: 'w2',
+      incarnation: 'i2',
+      grants: [{ partition: partitionId, epoch: 2 }],
+      lockTimeoutMs: 1_000,
+    });
+    const held = [{ partition: partitionId, epoch: 2, incarnation: 'i2' }];
+    await eventually(
+      'w2 recovers it',
+      async () => {
+        await bench.ownership.renew('w1', ['w1-incarnation'], 1);
+        return (await bench.execution.recover(held, 1, [0])).length === 1;
+      },
+      { withinMs: 5_000 },
+    );
+    expect(await overtaken.promise).toContain('taken over');
+    expect(await bench.tasks.get(id)).toMatchObject({ status: 'PENDING', attempt: 1, failures: 1 });
+  });
+
+  it('stops claiming when it stops, finishes what it runs, and hands back what outlasts the grace', async () => {
+    const { worker } = await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      graceMs: 300,
+      handler: (_, { name, signal }) =>
+        name === 'short'
+          ? Promise.resolve()
+          : new Promise((_, reject) =>
+              signal.addEventListener('abort', () => reject(signal.reason as Error)),
+            ),
+    });
+    const short = await bench.submit('short');
+    const long = await bench.submit('long');
+    await bench.ended(short.id);
+    await eventually('it runs', async () => (await bench.tasks.get(long.id))?.status === 'RUNNING', {
+      withinMs: 5_000,
+    });
+    await worker.stop();
+    expect(await bench.tasks.get(long.id)).toMatchObject({ status: 'PENDING', attempt: 1, failures: 0 });
+    const { partitions, workers } = await bench.tasks.cluster();
+    expect(partitions.map(({ owner }) => owner)).toEqual([null, null, null, null]);
+    expect(workers).toEqual([]);
+  });
+
+  it('recovers the tasks of a worker whose lease has ended, in the partitions it owns', async () => {
+    const dead = {
+      workerId: 'w0',
+      incarnation: 'i0',
+      grants: [0, 1, 2, 3].map((partition) => ({ partition, epoch: 1 })),
+    };
+    await bench.ownership.renew('w0', ['i0'], LEASE_MS);
+    await bench.ownership.acquire({ ...dead, lockTimeoutMs: 1_000 });
+    const { id, partitionId } = await bench.submit('orphan');
+    const held = [{ partition: partitionId, epoch: 1, incarnation: 'i0' }];
+    const claim = { claimId: '00000000-0000-4000-8000-000000000000', workerId: 'w0', held, limit: 10 };
+    expect((await bench.execution.claim(claim)).tasks).toHaveLength(1);
+
+    await bench.startWorker({ id: 'w1', partitions: [0, 1, 2, 3], epoch: 2 });
+    const task = await bench.ended(id);
+    expect(task).toMatchObject({ status: 'COMPLETED', attempt: 2, failures: 1, workerId: 'w1' });
+    expect(task.lastError).toContain('w0');
+  });
+});
