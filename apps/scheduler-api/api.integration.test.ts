@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../../libs/testing/eventually.ts';
 import type { TestDatabase } from '../../libs/testing/postgres.ts';
 import { createTestDatabase } from '../../libs/testing/postgres.ts';
 import { MAX_DEPTH } from './json-guard.ts';
 import { MAX_PAYLOAD_BYTES } from './submission.ts';
-import { bootstrap, connectBeside, PARTITIONS, startApi } from './testing/postgres-api.ts';
+import { bootstrap, connectBeside, isWaiting, PARTITIONS, startApi } from './testing/postgres-api.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -93,14 +94,7 @@ describe('submitting', () => {
       SELECT pg_advisory_lock(4711);`);
     let answered = false;
     const response = post({ name: 'held' }).finally(() => (answered = true));
-    await expect
-      .poll(async () => {
-        const { rows } = await beside.query(
-          `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted`,
-        );
-        return rows.length;
-      })
-      .toBe(1);
+    await eventually('the commit waits', () => isWaiting(beside, 'advisory'), { withinMs: 10_000 });
     expect((await get('/healthz')).status).toBe(200);
     expect(answered).toBe(false);
     expect((await beside.query(`SELECT 1 FROM task WHERE name = 'held'`)).rows).toEqual([]);
@@ -232,11 +226,11 @@ describe('removing', () => {
     const { id } = (await (await post({ name: 'x' })).json()) as TaskBody;
     await beside.query(
       `INSERT INTO worker_session (incarnation, worker_id, backend_name, lease_ms, expires_at)
-       VALUES ('a', 'worker-1', 'test', 4000, '2030-01-01T00:00:00Z')`,
+       VALUES ('a', 'worker-1', 'test', 4000, '2999-01-01T00:00:00Z')`,
     );
     await beside.query(
       `UPDATE task SET status = 'RUNNING', attempt = 1, epoch = 1, claim_id = gen_random_uuid(), incarnation = 'a',
-       worker_id = 'worker-1', started_at = '2029-01-01T00:00:00Z' WHERE id = $1`,
+       worker_id = 'worker-1', started_at = '2024-01-01T00:00:00Z' WHERE id = $1`,
       [id],
     );
     const response = await remove(`/tasks/${id}`);
@@ -245,9 +239,9 @@ describe('removing', () => {
     expect(await (await get(`/tasks/${id}`)).json()).toMatchObject({
       status: 'RUNNING',
       attempt: 1,
-      startedAt: '2029-01-01T00:00:00.000Z',
+      startedAt: '2024-01-01T00:00:00.000Z',
       workerId: 'worker-1',
-      leaseExpiresAt: '2030-01-01T00:00:00.000Z',
+      leaseExpiresAt: '2999-01-01T00:00:00.000Z',
     });
   });
 });
@@ -257,7 +251,7 @@ describe('the cluster', () => {
     const { get, beside } = await start();
     await beside.query(
       `INSERT INTO worker_session (incarnation, worker_id, backend_name, lease_ms, expires_at)
-       VALUES ('b', 'worker-2', 'test', 4000, '2030-01-01T00:00:00Z')`,
+       VALUES ('b', 'worker-2', 'test', 4000, '2999-01-01T00:00:00Z')`,
     );
     await beside.query(
       `UPDATE partition_owner SET epoch = 3, owner = 'worker-2', incarnation = 'b', acquired_at = now()
@@ -274,7 +268,7 @@ describe('the cluster', () => {
       id: 'worker-2',
       alive: true,
       partitions: [1, 2],
-      leaseExpiresAt: '2030-01-01T00:00:00.000Z',
+      leaseExpiresAt: '2999-01-01T00:00:00.000Z',
     });
   });
 });

@@ -178,7 +178,7 @@ describe('faults behind the API', () => {
     const { store, post } = startApp({ queueTasks: 1 });
     const commit = store.holdCommits();
     const first = post({ name: 'first' });
-    await expect.poll(() => store.inserts.length).toBe(1);
+    await expect.poll(() => store.inserts.length, { timeout: 10_000 }).toBe(1);
     const [second, third] = [post({ name: 'second' }), post({ name: 'third' })];
     const refused = await Promise.race([second, third]);
     expectProblem(refused, 'overloaded', 503);

@@ -110,9 +110,9 @@ describe('closing', () => {
     const agent = new Agent({ keepAlive: true });
     const commit = store.holdCommits();
     const inFlight = post(port, agent, 'in-flight');
-    await expect.poll(() => store.inserts).toEqual([['in-flight']]);
+    await expect.poll(() => store.inserts, { timeout: 10_000 }).toEqual([['in-flight']]);
     const closed = api.close();
-    await expect.poll(() => api.server.listening).toBe(false);
+    await expect.poll(() => api.server.listening, { timeout: 10_000 }).toBe(false);
     await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow('fetch failed');
     commit();
     expect(await inFlight).toEqual({ status: 201, connection: 'close' });
@@ -138,7 +138,7 @@ describe('closing', () => {
     await once(api.server, 'request');
     const cut = text(socket).catch(() => 'reset');
     const closed = api.close();
-    await expect.poll(() => clock.pending).toBe(1);
+    await expect.poll(() => clock.pending, { timeout: 10_000 }).toBe(1);
     await clock.advance(DRAIN_LIMIT_MS);
     await closed;
     await cut;

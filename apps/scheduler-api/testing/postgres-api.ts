@@ -47,3 +47,13 @@ export const PARTITIONS = 8;
 export async function bootstrap(url: string): Promise<void> {
   await bootstrapDatabase({ url, uid: 'a-cluster', partitions: PARTITIONS });
 }
+
+/** Whether some session of this database waits for a lock of this type, as pg_locks names them. */
+export async function isWaiting(beside: pg.Client, lockType: 'advisory' | 'relation'): Promise<boolean> {
+  const { rows } = await beside.query(
+    `SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+     WHERE datname = current_database() AND locktype = $1 AND NOT granted`,
+    [lockType],
+  );
+  return rows.length > 0;
+}
