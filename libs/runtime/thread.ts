@@ -1,17 +1,20 @@
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
 /** Whether this Node runs TypeScript itself; @types/node 20 does not know of the property. */
 const stripsTypes = Boolean((process.features as { typescript?: string | false }).typescript);
 
 /**
- * Starts a thread from a TypeScript file, the way this process itself runs TypeScript (bin/run.mjs).
+ * Starts a thread from a TypeScript file: where Node does not run it itself, by bin/run.mjs in the thread. (A
+ * thread of a process that tsx was registered in does not take `--import tsx`.)
  *
  * @param file URL of the file
  * @param workerData cloned into the thread
  */
 export function startThread(file: URL, workerData: unknown): Worker {
-  return new Worker(file, {
+  if (stripsTypes) return new Worker(file, { workerData });
+  return new Worker(new URL('../../bin/run.mjs', import.meta.url), {
+    argv: [fileURLToPath(file)],
     workerData,
-    execArgv: stripsTypes ? [] : ['--import', import.meta.resolve('tsx')],
   });
 }
