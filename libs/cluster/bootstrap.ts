@@ -4,7 +4,7 @@ import type { Meta } from './records.ts';
 import { isZooKeeperError } from './zookeeper.ts';
 import type { Op, ZooKeeper } from './zookeeper.ts';
 
-/** How often a tree that changes under our hands is looked at again: others may be creating the same one. */
+/** How often a tree that changes under our hands is looked at again. */
 const ATTEMPTS = 10;
 
 /**
@@ -24,7 +24,7 @@ export async function readMeta(zk: ZooKeeper, paths: Paths): Promise<Meta | null
 /**
  * Creates the znodes of the cluster that are missing, all of them or none, and leaves the others as they are.
  * Returns the paths created. A tree created anew starts its epochs at 0, whatever Postgres holds: the workers
- * report the refusals, and the controller mints past them.
+ * report the refusals, and the controller mints past them. To be repeated where it ends in CONNECTION_LOSS.
  */
 export async function bootstrapTree(zk: ZooKeeper, paths: Paths, meta: Meta): Promise<string[]> {
   for (let attempt = 1; ; attempt += 1) {
@@ -37,9 +37,8 @@ export async function bootstrapTree(zk: ZooKeeper, paths: Paths, meta: Meta): Pr
       await zk.multi(missing);
       return missing.map(({ path }) => path);
     } catch (error) {
-      // Another cluster-init was faster, or the reply was lost: what is there now tells.
-      const worthAnotherLook = isZooKeeperError(error, 'NODE_EXISTS', 'NO_NODE', 'CONNECTION_LOSS');
-      if (!worthAnotherLook || attempt === ATTEMPTS) throw error;
+      // Another cluster-init was faster: what is there now tells.
+      if (!isZooKeeperError(error, 'NODE_EXISTS', 'NO_NODE') || attempt === ATTEMPTS) throw error;
     }
   }
 }

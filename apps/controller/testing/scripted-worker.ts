@@ -24,7 +24,7 @@ export class ScriptedWorker {
   #holdsOn = false;
   #owned: Record<string, number> = {};
   #obeying: Promise<void> = Promise.resolve();
-  #left = false;
+  #idle = false;
 
   private constructor({ zk, paths, id, incarnation }: ScriptedWorkerOptions) {
     this.id = id;
@@ -54,9 +54,14 @@ export class ScriptedWorker {
     this.#obeySoon();
   }
 
+  /** From now on it does not ack any more. */
+  stopObeying(): void {
+    this.#idle = true;
+  }
+
   /** Closes its session: its live node and ack go at once. */
   async leave(): Promise<void> {
-    this.#left = true;
+    this.#idle = true;
     await this.#obeying;
     await this.#zk.close();
   }
@@ -66,7 +71,7 @@ export class ScriptedWorker {
   };
 
   async #obey(): Promise<void> {
-    if (this.#left) return;
+    if (this.#idle) return;
     try {
       const grants = await this.#readGrants();
       if (grants?.incarnation !== this.incarnation) return;
