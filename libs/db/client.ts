@@ -26,6 +26,7 @@ const SESSION_SETTINGS = Object.entries({
   transaction_timeout: STATEMENT_TIMEOUT_MS + 1_000,
   tcp_user_timeout: 10_000,
   idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+  plan_cache_mode: 'force_generic_plan',
 });
 
 /**

@@ -6,14 +6,16 @@
 -- changing: someone changed the row while we waited for it, ask again.
 -- Locks: the task rows, FOR UPDATE, in id order; no owner row, so a long task never holds up a move. Races with
 -- a removal (waits, then deletes), a recovery (one of the two gets the row, the other finds it ended) and a
--- repetition of itself after a lost reply.
+-- repetition of itself after a lost reply. (The status is compared with a column: given the literal, the planner
+-- may read all of a partial index for each outcome.)
 WITH outcome AS MATERIALIZED (
-  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::double precision[], $6::text[])
-                WITH ORDINALITY AS o (id, attempt, incarnation, kind, delay_ms, error, ordinal)
+  SELECT *, 'RUNNING' AS status
+  FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::double precision[], $6::text[])
+       WITH ORDINALITY AS o (id, attempt, incarnation, kind, delay_ms, error, ordinal)
 ), mine AS MATERIALIZED (
   SELECT o.*, t.cancel_requested_at IS NOT NULL AS cancelled
   FROM outcome o JOIN task t ON t.id = o.id
-  WHERE t.attempt = o.attempt AND t.incarnation = o.incarnation AND t.status = 'RUNNING'
+  WHERE t.attempt = o.attempt AND t.incarnation = o.incarnation AND t.status = o.status
   ORDER BY t.id
   FOR UPDATE OF t
 ), removed AS (

@@ -5,7 +5,7 @@
 -- Does nothing before the server has been up for one lease length: leases could not be renewed while it was down.
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
--- Locks: the owner rows, FOR SHARE, in id order; the session rows FOR SHARE, in order: a renewal comes before,
+-- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows FOR SHARE, in order: a renewal comes before,
 -- and saves the attempt, or after, and is too late; then task rows, FOR UPDATE SKIP LOCKED: an outcome being
 -- recorded wins.
 WITH own AS MATERIALIZED (
@@ -14,6 +14,10 @@ WITH own AS MATERIALIZED (
   JOIN partition_owner o
     ON o.partition_id = h.partition_id AND o.epoch = h.epoch AND o.incarnation = h.incarnation
   WHERE pg_postmaster_start_time() + $4::double precision * interval '1 millisecond' < now()
+    AND EXISTS (
+      SELECT FROM task
+      WHERE status = 'RUNNING' AND partition_id = ANY ($1) AND incarnation <> ALL ($3)
+    )
   ORDER BY o.partition_id
   FOR SHARE OF o
 ), clamped AS (
@@ -24,9 +28,9 @@ WITH own AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
   )
 ), running AS MATERIALIZED (
-  SELECT t.id, t.incarnation
-  FROM own JOIN task t ON t.partition_id = own.partition_id AND t.status = 'RUNNING'
-  WHERE t.incarnation <> ALL ($3::text[])
+  SELECT id, incarnation, status FROM task
+  WHERE status = 'RUNNING' AND partition_id = ANY (ARRAY(SELECT partition_id FROM own))
+    AND incarnation <> ALL ($3::text[])
 ), expired AS MATERIALIZED (
   SELECT incarnation FROM worker_session
   WHERE incarnation IN (SELECT incarnation FROM running) AND expires_at <= now()
@@ -35,7 +39,7 @@ WITH own AS MATERIALIZED (
 ), abandoned AS MATERIALIZED (
   SELECT t.id, t.incarnation, t.cancel_requested_at IS NOT NULL AS cancelled, ($6::double precision[])[t.failures + 1] AS delay_ms
   FROM running r JOIN task t ON t.id = r.id
-  WHERE t.status = 'RUNNING' AND t.incarnation = r.incarnation
+  WHERE t.status = r.status AND t.incarnation = r.incarnation
     AND (r.incarnation IN (SELECT incarnation FROM expired)
          OR NOT EXISTS (SELECT FROM worker_session s WHERE s.incarnation = r.incarnation))
   ORDER BY t.id LIMIT $5::integer
