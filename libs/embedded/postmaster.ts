@@ -63,13 +63,15 @@ export async function spawnPostmaster(options: PostmasterOptions): Promise<Postm
     ([code, signal]) => `exit code ${String(code)}, signal ${String(signal)}`,
   );
   const started = await new Promise<'ready' | string[]>((resolve) => {
+    const deadline = systemClock.schedule(START_DEADLINE_MS, () => child.kill('SIGQUIT'));
     const lines: string[] = [];
     onLines(child.stderr, (line) => {
       onLog(line);
       if (lines.length < 100) lines.push(line);
-      if (line.includes('database system is ready to accept connections')) resolve('ready');
+      if (!line.includes('database system is ready to accept connections')) return;
+      deadline.cancel();
+      resolve('ready');
     });
-    const deadline = systemClock.schedule(START_DEADLINE_MS, () => child.kill('SIGQUIT'));
     child.once('error', (error) => resolve([error.message]));
     void exited.then(() => {
       deadline.cancel();
