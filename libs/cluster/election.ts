@@ -16,7 +16,7 @@ export interface Leadership {
   /** The version of the term's znode as this leader has set it; every write of the leader checks it. */
   readonly term: number;
   /** Whether it still holds at this very moment. To be asked synchronously before each side effect. */
-  valid(): boolean;
+  readonly valid: () => boolean;
   /** Aborted when it ends. Late after a pause of the process, so `valid` is asked besides. */
   readonly lost: AbortSignal;
 }
@@ -235,17 +235,18 @@ class Candidate {
     };
     // Any transition ends it: CONNECTED, where we are, can only be entered again through another state.
     const unsubscribe = zk.onState(end);
+    this.#stopped.signal.addEventListener('abort', end);
     const valid = () => !lost.signal.aborted && zk.leaseValid();
     logger.info({ term }, 'leading');
     const leading = onLead({ term, valid, lost: lost.signal })
       .catch((error: unknown) => logger.error({ err: error, term }, 'leading failed'))
       .finally(end);
-    while (!lost.signal.aborted && !this.#stopped.signal.aborted) {
+    while (!lost.signal.aborted) {
       if (await this.#holdsLeader(session)) await this.#wakeup.wait(RECHECK_MS);
       else lost.abort();
     }
-    lost.abort();
     unsubscribe();
+    this.#stopped.signal.removeEventListener('abort', end);
     logger.info({ term }, 'no longer leading');
     await this.#stepDown(leading);
   }

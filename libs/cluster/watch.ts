@@ -20,6 +20,8 @@ export interface Watch {
 }
 
 const PERIOD_MS = 3_000;
+/** How often a znode may come and go while a watch of its children is set; the periodic look mends the rest. */
+const MAX_LOOKS = 5;
 
 /** Watches the existence and the data of `path`, which need not exist. See {@link Watching}. */
 export function watchData(options: WatchOptions): Watch {
@@ -29,11 +31,15 @@ export function watchData(options: WatchOptions): Watch {
 /** Watches the names under `path`, which need not exist. See {@link Watching}. */
 export function watchChildren(options: WatchOptions): Watch {
   return new Watching(options, async (zk, path, watcher) => {
-    try {
-      await zk.getChildren(path, watcher);
-    } catch (error) {
-      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
-      await zk.exists(path, watcher);
+    for (let look = 0; look < MAX_LOOKS; look += 1) {
+      try {
+        await zk.getChildren(path, watcher);
+        return;
+      } catch (error) {
+        if (!isZooKeeperError(error, 'NO_NODE')) throw error;
+      }
+      // Waits for its creation, unless it was created just now.
+      if ((await zk.exists(path, watcher)) === null) return;
     }
   });
 }
