@@ -56,7 +56,10 @@ export async function bootstrap(options: BootstrapOptions): Promise<ClusterMeta>
 
     if (inDatabase !== null && inZooKeeper === null) logger.warn(`${paths.meta} restored from the database`);
     const changes = migrations.length + znodes.length === 0 ? 'nothing to change' : 'ready';
-    logger.info({ ...meta, migrations, znodes }, `${paths.root}, ${meta.partitions} partitions: ${changes}`);
+    logger.info(
+      { uid: meta.uid, migrations, znodes: znodes.length },
+      `${paths.root}, ${meta.partitions} partitions: ${changes}`,
+    );
     return meta;
   } catch (error) {
     const told = [MigrationError, PartitionCountError, RecordError].some((kind) => error instanceof kind);
@@ -65,13 +68,18 @@ export async function bootstrap(options: BootstrapOptions): Promise<ClusterMeta>
 }
 
 /** What the database says it belongs to; `null` for one that belongs to no cluster yet. */
-async function databaseMeta(url: string): Promise<ClusterMeta | null> {
-  try {
-    return await withConnection(url, readDatabaseMeta);
-  } catch (error) {
-    if (error instanceof StoreNotInitialisedError) return null;
-    throw error;
-  }
+function databaseMeta(url: string): Promise<ClusterMeta | null> {
+  return withConnection(url, async (client) => {
+    // Asked first, for a SELECT from a missing table would be an ERROR in the server's log at every first start.
+    const { rows } = await client.query(`SELECT FROM pg_class WHERE oid = to_regclass('cluster_meta')`);
+    if (rows.length === 0) return null;
+    try {
+      return await readDatabaseMeta(client);
+    } catch (error) {
+      if (error instanceof StoreNotInitialisedError) return null;
+      throw error;
+    }
+  });
 }
 
 /** Runs `work`, again and again while Postgres cannot be reached. */

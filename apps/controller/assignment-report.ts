@@ -8,7 +8,7 @@ const WORKERS_NAMED = 20;
 export class AssignmentReport {
   readonly #logger: Logger;
   #last: Targets | undefined;
-  #withoutWorkers = false;
+  #workers: number | undefined;
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -20,13 +20,16 @@ export class AssignmentReport {
     this.#last = target;
     if (last === undefined) return;
     const moves = target.filter((worker, partition) => worker !== last[partition]).length;
-    if (moves > 0) this.#logger.info({ moves }, `assigned: ${describe(target)}; ${moves} moved`);
+    if (moves > 0) this.#logger.info(`assigned: ${describe(target)}; ${moves} moved`);
   }
 
-  /** How many workers live. */
+  /** How many workers live. That there are none yet is as it should be; that there are none left is not. */
   observeWorkers(count: number): void {
-    if (count === 0 && !this.#withoutWorkers) this.#logger.warn('no live workers: every partition waits');
-    this.#withoutWorkers = count === 0;
+    const before = this.#workers;
+    this.#workers = count;
+    if (count > 0 || before === 0) return;
+    if (before === undefined) this.#logger.info('no live workers yet: every partition waits');
+    else this.#logger.warn('no live workers any more: every partition waits');
   }
 }
 
@@ -37,5 +40,6 @@ export function describe(target: Targets): string {
   const named = [...loads].sort(([a], [b]) => (a < b ? -1 : 1)).map(([worker, load]) => `${worker} ${load}`);
   const shown = named.slice(0, WORKERS_NAMED).join(', ');
   const more = named.length > WORKERS_NAMED ? `, and ${named.length - WORKERS_NAMED} more` : '';
-  return `${target.length} partitions over ${named.length} workers: ${shown}${more}`;
+  const workers = named.length === 1 ? '1 worker' : `${named.length} workers`;
+  return `${target.length} partitions over ${workers}: ${shown}${more}`;
 }
