@@ -48,6 +48,7 @@ const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000 };
 const BODY_LIMIT_BYTES = 1024 * 1024;
 /** A request must have arrived in full within this. */
 const REQUEST_TIMEOUT_MS = 30_000;
+
 /**
  * The HTTP API over a store; it does not listen yet. Its `close()` stops accepting connections, lets the requests
  * in flight finish, in bounded time, and leaves nothing running. The store stays the caller's to close.

@@ -75,18 +75,21 @@ function toProblem(error: unknown): Problem {
   if (error instanceof SubmissionRefusedError) {
     return new Problem('overloaded', { detail: `Nothing was stored: ${error.message}.` });
   }
-  return frameworkProblem(codeOf(error));
+  return frameworkProblem(error);
 }
 
 /** fastify's own errors, by their code. Its messages may quote the request: they are not passed on. */
-function frameworkProblem(code: unknown): Problem {
-  switch (code) {
+function frameworkProblem(error: unknown): Problem {
+  switch (codeOf(error)) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new Problem('unsupported-media-type', {
         detail: 'Send the body as Content-Type: application/json.',
       });
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new Problem('payload-too-large', { detail: 'The body is larger than any task can be.' });
+      return new Problem('payload-too-large', {
+        detail: 'The body is larger than any task can be.',
+        errors: [{ pointer: '', detail: 'is larger than any task can be' }],
+      });
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new Problem('malformed-request', { detail: 'The body is not as long as Content-Length says.' });
     case 'FST_ERR_BAD_URL':
@@ -95,10 +98,11 @@ function frameworkProblem(code: unknown): Problem {
       return new Problem('timeout', {
         detail: 'The database did not answer in time. What was asked for may or may not have been done.',
       });
-    case 'ECONNRESET':
-      return new Problem('malformed-request', { detail: 'The connection ended before the body did.' });
     default:
-      return new Problem('internal', { detail: 'The request could not be handled; the log says why.' });
+      // A body that broke off, and whatever else it holds against the request.
+      return isCallersFault(error)
+        ? new Problem('malformed-request', { detail: 'The request could not be read.' })
+        : new Problem('internal', { detail: 'The request could not be handled; the log says why.' });
   }
 }
 
@@ -119,6 +123,11 @@ function traceOf(error: unknown): { name: string; code: unknown; frames: string[
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function isCallersFault(error: unknown): boolean {
+  if (!(error instanceof Error) || !('statusCode' in error)) return false;
+  return typeof error.statusCode === 'number' && error.statusCode >= 400 && error.statusCode < 500;
 }
 
 /** Answers what Node refuses to parse, on the bare socket: there is no request to reply to. */

@@ -21,12 +21,16 @@ export function addJsonParser(api: Api): void {
 export function parseJsonBody(body: Buffer): unknown {
   if (body.length === 0) return undefined;
   // Decoding would quietly replace what is no UTF-8, and so store something else than was sent.
-  if (!isUtf8(body)) throw new Problem('invalid-json', { detail: 'The body is not UTF-8.' });
+  if (!isUtf8(body)) throw notJson('is not UTF-8');
   const text = body.toString('utf8').replace(/^\uFEFF/, '');
   try {
     return JSON.parse(text);
   } catch {
     // The parser's own message quotes the body.
-    throw new Problem('invalid-json', { detail: 'The body is not valid JSON.' });
+    throw notJson('is not valid JSON');
   }
+}
+
+function notJson(detail: string): Problem {
+  return new Problem('invalid-json', { detail: `The body ${detail}.`, errors: [{ pointer: '', detail }] });
 }
