@@ -83,6 +83,8 @@ const RECHECK_MS = 3_000;
 const RETRY_BACKOFF = { baseMs: 100, maxMs: 5_000 };
 /** Between a leadership of ours and the next, so that a leader that fails at once does not spin. */
 const REJOIN_BACKOFF = { baseMs: 1_000, maxMs: 1_000 };
+/** How long to wait for a lost connection in the midst of joining; a stop waits no longer than that. */
+const JOIN_TIMEOUT_MS = 1_000;
 /** How long `onLead` may take to settle before the others stop waiting for it. */
 const STEP_DOWN_MS = 2_000;
 
@@ -186,7 +188,7 @@ class Candidate {
   async #join({ epoch }: Connected): Promise<void> {
     const { zk, paths, clock, random, id } = this.#options;
     await createProtectedSequential(
-      { zk, clock, random },
+      { zk, clock, random, timeoutMs: JOIN_TIMEOUT_MS },
       { parent: paths.election, prefix: this.#prefix, guid: String(epoch), data: Buffer.from(id) },
     );
   }

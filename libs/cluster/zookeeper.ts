@@ -1,6 +1,6 @@
 /**
  * ZooKeeper as this product uses it: the port that recipes, the controller and the workers are written
- * against. `connect.ts` implements it over node-zookeeper-client.
+ * against. `connection.ts` implements it over node-zookeeper-client.
  */
 
 export interface Stat {
