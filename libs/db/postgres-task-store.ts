@@ -2,6 +2,7 @@ import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { invariant } from '../core/invariant.ts';
+import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { toStoreError } from './pg-errors.ts';
 import { clusterMeta, epochMs, partitionOwner, task, workerSession } from './schema.ts';
@@ -110,7 +111,8 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       name: task.name,
       key: task.key,
       partitionId: task.partitionId,
-      payload: task.payload,
+      // Raw: drizzle would parse a payload that is a string once more, and make a number of "0".
+      payload: sql<Json>`${task.payload}`,
       status: task.status,
       scheduledAtMs: epochMs(task.scheduledAt),
       createdAtMs: epochMs(task.createdAt),
