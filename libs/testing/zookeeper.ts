@@ -51,7 +51,8 @@ const DESCRIPTIONS: Record<ZooKeeperAvailability['kind'], string> = {
 
 /** What {@link startTestZooKeeper} would start; suites skip themselves, and are counted skipped, on `none`. */
 export async function zooKeeperAvailability(): Promise<ZooKeeperAvailability> {
-  const asked = process.env.TEST_ZOOKEEPER ?? 'embedded';
+  const { TEST_ZOOKEEPER = '' } = process.env;
+  const asked = TEST_ZOOKEEPER === '' ? 'embedded' : TEST_ZOOKEEPER;
   if (asked !== 'embedded' && asked !== 'real') {
     throw new Error(`TEST_ZOOKEEPER must be embedded or real, not ${asked}`);
   }

@@ -141,11 +141,10 @@ export class DataTree {
     };
   }
 
-  /** Parents precede their children. */
+  /** By length of path, so that parents precede their children. */
   records(): ZnodeRecord[] {
-    // Not in order of creation: a rolled-back deletion puts a parent behind its children.
-    const byDepth = [...this.znodes].sort(([a], [b]) => a.length - b.length);
-    return byDepth.map(([path, znode]) => ({ path, ...znode }));
+    const sorted = [...this.znodes].sort(([a], [b]) => a.length - b.length || (a < b ? -1 : 1));
+    return sorted.map(([path, { children: _children, ...znode }]) => ({ path, ...znode }));
   }
 
   private lifeEvents(type: 'NODE_CREATED' | 'NODE_DELETED', path: string, acl: readonly Acl[]): TreeEvent[] {

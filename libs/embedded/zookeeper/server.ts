@@ -148,11 +148,11 @@ class SocketServer implements ZooKeeperServer {
   }
 
   private tick(): void {
-    if (!this.faults.timeStands) this.carryOut(this.machine.expire(this.now()));
-    const handshakeMs = HANDSHAKE_TICKS * this.options.tickTimeMs;
+    if (this.faults.timeStands) return;
+    this.carryOut(this.machine.expire(this.now()));
+    const openedBeforeMs = this.options.clock.monotonicMs() - HANDSHAKE_TICKS * this.options.tickTimeMs;
     for (const connection of this.connections) {
-      const silentMs = this.options.clock.monotonicMs() - connection.openedMs;
-      if (connection.sessionId === undefined && silentMs > handshakeMs) connection.destroy();
+      if (connection.sessionId === undefined && connection.openedMs < openedBeforeMs) connection.finish();
     }
   }
 
