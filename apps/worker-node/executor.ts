@@ -161,7 +161,12 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     const { id, name, partition } = task;
-    const logger = this.#options.logger.child({ taskId: id, taskName: name, partition, attempt: task.attempt });
+    const logger = this.#options.logger.child({
+      taskId: id,
+      taskName: name,
+      partition,
+      attempt: task.attempt,
+    });
     logger.info({ worker: this.#options.workerId }, 'Handling event');
     let end: AttemptEnd;
     try {

@@ -1,17 +1,16 @@
-import { isDeepStrictEqual } from 'node:util';
 import { backoffMs } from '../../../libs/core/backoff.ts';
 import { sleep } from '../../../libs/core/clock.ts';
 import type { Clock } from '../../../libs/core/clock.ts';
 import type { Random } from '../../../libs/core/random.ts';
 import { Wakeup } from '../../../libs/core/wakeup.ts';
 import type { Paths } from '../../../libs/cluster/paths.ts';
-import { ackCodec, grantsCodec } from '../../../libs/cluster/records.ts';
-import type { Ack, Grants, Live } from '../../../libs/cluster/records.ts';
+import type { Live } from '../../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
 import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
 import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { Held, OwnershipStore } from '../../../libs/db/stores.ts';
 import type { Logger } from '../../../libs/runtime/logger.ts';
+import { ControlZnodes } from './control-znodes.ts';
 import { FatalError, Membership } from './membership.ts';
 import type { Keeper, KeeperListener } from './keeper.ts';
 import { Lease } from './lease.ts';
@@ -42,6 +41,13 @@ export interface ParticipantOptions {
   readonly logger: Logger;
 }
 
+/** One connection to ZooKeeper and what goes with it; made anew after a wedge. */
+interface ClusterSession {
+  readonly zk: ZooKeeper;
+  readonly membership: Membership;
+  readonly znodes: ControlZnodes;
+}
+
 /**
  * A worker's part in the cluster.
  * ```
@@ -58,13 +64,10 @@ export class Participant implements Keeper {
   readonly #options: ParticipantOptions;
   readonly #wakeup: Wakeup;
   readonly #lease: Lease;
-  #zk: ZooKeeper;
-  #membership: Membership;
+  #cluster: ClusterSession;
   #held = new Map<number, Held>();
   readonly #fenced = new Map<number, { granted: number; dbEpoch: number }>();
   #inUse: readonly string[] = [];
-  #acknowledged: { incarnation: string; ack: Ack } | undefined;
-  #watching = false;
   #beatAtMs: number;
   #wedged = false;
   #leaving = false;
@@ -85,8 +88,7 @@ export class Participant implements Keeper {
       onRenewed: (unbroken) => options.listener.leaseRenewed(unbroken),
       onError: (error) => this.#troubled(error),
     });
-    this.#zk = options.connect();
-    this.#membership = this.#newMembership();
+    this.#cluster = this.#connect();
   }
 
   /** Starts the loops; they end with `finish`. A fault that is no outage is reported to the listener as fatal. */
@@ -98,7 +100,6 @@ export class Participant implements Keeper {
           : `keeper: ${String(error instanceof Error ? error.stack : error)}`;
       this.#options.listener.fatal(message);
     };
-    this.#subscribe();
     this.#ownershipLoop = this.#run().catch(fatal);
     this.#leaseLoop = this.#lease.run().catch(fatal);
   }
@@ -127,13 +128,16 @@ export class Participant implements Keeper {
     this.#wakeup.notify();
     const { listener, clock, logger } = this.#options;
     listener.held([]);
-    const released = this.#releaseAll().catch((error: unknown) => {
-      logger.warn({ err: error }, 'could not release in Postgres: the next owner’s epoch fences us');
-    });
+    // An acquire under way would give us rows after their release: the loop ends first.
+    const released = this.#ownershipLoop
+      .then(() => this.#release([...this.#held.values()]))
+      .catch((error: unknown) => {
+        logger.warn({ err: error }, 'could not release in Postgres: the next owner’s epoch fences us');
+      });
     await Promise.race([released, sleep(clock, LEAVE_DEADLINE_MS)]);
     // The live node goes last: when the controller hands our partitions on, their rows are free.
-    await this.#membership.leave();
-    await this.#zk.close(1_000);
+    await this.#cluster.membership.leave();
+    await this.#cluster.zk.close(1_000);
   }
 
   async finish(): Promise<void> {
@@ -141,7 +145,7 @@ export class Participant implements Keeper {
     this.#lease.end();
     this.#wakeup.notify();
     await Promise.all([this.#ownershipLoop, this.#leaseLoop]);
-    await this.#zk.close(1_000);
+    await this.#cluster.zk.close(1_000);
     try {
       for (const incarnation of this.#lease.incarnations) await this.#options.store.endSession(incarnation);
     } catch (error) {
@@ -173,15 +177,13 @@ export class Participant implements Keeper {
 
   /** False while the main loop is wedged. Lets go of session and lease when it becomes so, and comes back after. */
   async #mindTheBeat(): Promise<boolean> {
-    const { clock, wedgedAfterMs, logger, listener, connect } = this.#options;
+    const { clock, wedgedAfterMs, logger, listener } = this.#options;
     const silentMs = clock.monotonicMs() - this.#beatAtMs;
     if (silentMs <= wedgedAfterMs) {
       if (this.#wedged) {
         this.#wedged = false;
         logger.warn('event loop runs again: rejoining');
-        this.#zk = connect();
-        this.#membership = this.#newMembership();
-        this.#subscribe();
+        this.#cluster = this.#connect();
       }
       return true;
     }
@@ -190,40 +192,41 @@ export class Participant implements Keeper {
       logger.error({ silentMs: Math.round(silentMs) }, 'event loop blocked: giving up partitions and lease');
       this.#held.clear();
       listener.held([]);
-      await this.#zk.close(1_000);
+      await this.#cluster.zk.close(1_000);
     }
     return false;
   }
 
   /** One comparison of grants and ownership. False where we have not joined yet. */
   async #sync(): Promise<boolean> {
-    const incarnation = await this.#membership.joined();
+    const { membership, znodes } = this.#cluster;
+    const incarnation = await membership.joined();
     if (incarnation === undefined) return false;
-    const grants = await this.#readGrants();
+    const grants = await znodes.readGrants();
     const state = { held: this.#held, fenced: this.#fenced };
     for (const [partition, { granted }] of this.#fenced) {
       if (grants?.parts[partition] !== granted) this.#fenced.delete(partition);
     }
     const { release, acquire } = planOwnership(state, grants, incarnation);
     if (release.length > 0) {
-      await this.#acknowledge(acknowledge(state, grants, incarnation, release), incarnation);
+      await znodes.acknowledge(acknowledge(state, grants, incarnation, release), incarnation);
       await this.#release(release);
-      await this.#acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
+      await znodes.acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
     }
     if (acquire.length > 0) await this.#acquire(acquire, incarnation);
     this.#keepLeases();
-    await this.#acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
+    await znodes.acknowledge(acknowledge(state, grants, incarnation, []), incarnation);
     return true;
   }
 
   /** Main is told first, and so claims nothing more; Postgres then waits for a claim in flight. */
-  async #release(release: readonly Held[]): Promise<void> {
-    const going = new Set(release);
+  async #release(parts: readonly Held[]): Promise<void> {
+    const going = new Set(parts);
     this.#options.listener.held([...this.#held.values()].filter((held) => !going.has(held)));
-    for (const incarnation of new Set(release.map((held) => held.incarnation))) {
-      const parts = release.filter((held) => held.incarnation === incarnation);
-      await this.#options.store.release(incarnation, parts);
-      for (const { partition } of parts) this.#held.delete(partition);
+    for (const incarnation of new Set(parts.map((held) => held.incarnation))) {
+      const ofOne = parts.filter((held) => held.incarnation === incarnation);
+      await this.#options.store.release(incarnation, ofOne);
+      for (const { partition } of ofOne) this.#held.delete(partition);
     }
   }
 
@@ -252,81 +255,29 @@ export class Participant implements Keeper {
     if (!this.#leaving) listener.held([...this.#held.values()]);
   }
 
-  async #releaseAll(): Promise<void> {
-    // An acquire under way would give us rows after their release.
-    await this.#ownershipLoop;
-    const { store } = this.#options;
-    const parts = [...this.#held.values()];
-    this.#held.clear();
-    for (const incarnation of new Set(parts.map((held) => held.incarnation))) {
-      await store.release(
-        incarnation,
-        parts.filter((held) => held.incarnation === incarnation),
-      );
-    }
-  }
-
-  async #readGrants(): Promise<Grants | null> {
-    const path = this.#options.paths.grantsOf(this.#options.workerId);
-    const watcher = this.#watching ? undefined : this.#onWatch;
-    this.#watching = true;
-    try {
-      if ((await this.#zk.exists(path, watcher)) === null) return null;
-      return grantsCodec.decode((await this.#zk.getData(path)).data, path);
-    } catch (error) {
-      this.#watching = false;
-      if (isZooKeeperError(error, 'NO_NODE')) return null;
-      throw error;
-    }
-  }
-
-  readonly #onWatch = () => {
-    this.#watching = false;
-    this.#wakeup.notify();
-  };
-
-  async #acknowledge(ack: Ack, incarnation: string): Promise<void> {
-    if (this.#acknowledged?.incarnation === incarnation && isDeepStrictEqual(this.#acknowledged.ack, ack))
-      return;
-    const path = this.#options.paths.ackOf(this.#options.workerId, incarnation);
-    this.#acknowledged = undefined;
-    await this.#zk.setData(path, ackCodec.encode(ack), -1);
-    this.#acknowledged = { incarnation, ack };
-  }
-
   /** The current incarnation's lease, and those under which something is held or still runs. */
   #keepLeases(): void {
-    const current = this.#membership.incarnation;
+    const current = this.#cluster.membership.incarnation;
     const needed = new Set([...this.#inUse, ...[...this.#held.values()].map((held) => held.incarnation)]);
     if (current !== undefined) needed.add(current);
     this.#lease.keep([...needed]);
   }
 
-  #newMembership(): Membership {
-    const { store, paths, workerId, live, sessionTimeoutMs, random, clock, logger } = this.#options;
-    return new Membership({
-      zk: this.#zk,
-      store,
-      paths,
-      workerId,
-      live,
-      sessionTimeoutMs,
-      random,
-      clock,
-      logger,
-      openLease: async () => {
-        this.#keepLeases();
-        await this.#lease.renew();
-      },
-    });
-  }
-
-  #subscribe(): void {
-    this.#watching = false;
-    this.#zk.onState(({ kind }) => {
-      if (kind === 'CONNECTED') this.#watching = false;
-      this.#wakeup.notify();
-    });
+  #connect(): ClusterSession {
+    const { connect, store, paths, workerId, live, sessionTimeoutMs, random, clock, logger } = this.#options;
+    const zk = connect();
+    const openLease = async () => {
+      this.#keepLeases();
+      await this.#lease.renew();
+    };
+    return {
+      zk,
+      znodes: new ControlZnodes({ zk, paths, workerId, onChange: () => this.#wakeup.notify() }),
+      membership: new Membership({
+        ...{ zk, store, paths, workerId, live, sessionTimeoutMs },
+        ...{ random, clock, logger, openLease },
+      }),
+    };
   }
 
   /** Says what is wrong once, until it has gone right again. */
