@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock, systemRandom } from '../runtime/system.ts';
 import { eventually } from '../testing/eventually.ts';
 import type { TcpProxy } from '../testing/tcp-proxy.ts';
@@ -41,10 +41,10 @@ describe('the election', () => {
     other = await zookeeper.connect();
     await bootstrapTree(other, paths, { uid: 'uid', partitions: 4 });
     elections = [];
-    // Ends the elections before the fixture closes their connections.
-    return async () => {
-      await Promise.all(elections.map((election) => election.stop()));
-    };
+  });
+  // Registered after the fixture's, so it runs before: their connections are still open.
+  afterEach(async () => {
+    await Promise.all(elections.map((election) => election.stop()));
   });
 
   async function controller(
