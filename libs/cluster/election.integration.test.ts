@@ -259,6 +259,18 @@ describe('the election', () => {
     await eventually('leads again', () => leader.terms.length === 2, SOON);
   });
 
+  it('ends, leading nobody, where it is stopped in the moment it is won', async () => {
+    let stopped: Promise<void> | undefined;
+    const winner = await controller('winner', {}, () => {
+      stopped ??= elections[0]?.stop();
+    });
+    await eventually('won', () => stopped !== undefined, SOON);
+    await stopped;
+    expect(winner.terms).toHaveLength(0);
+    expect(await candidates()).toHaveLength(0);
+    expect(await other.exists(paths.leader)).toBeNull();
+  });
+
   it('waits for a cluster that is not initialised yet', async () => {
     paths = clusterPaths(`cluster-${systemRandom.uuid()}`);
     const early = await controller('early');

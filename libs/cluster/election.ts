@@ -5,7 +5,8 @@ import { invariant } from '../core/invariant.ts';
 import type { Random } from '../core/random.ts';
 import { Wakeup } from '../core/wakeup.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { createProtectedSequential, sessionHistory } from './operations.ts';
+import { CandidateLine } from './candidate-line.ts';
+import { sessionHistory } from './operations.ts';
 import type { Connected, SessionHistory } from './operations.ts';
 import type { Paths } from './paths.ts';
 import { leaderCodec, termCodec } from './records.ts';
@@ -83,8 +84,6 @@ const RECHECK_MS = 3_000;
 const RETRY_BACKOFF = { baseMs: 100, maxMs: 5_000 };
 /** Between a leadership of ours and the next, so that a leader that fails at once does not spin. */
 const REJOIN_BACKOFF = { baseMs: 1_000, maxMs: 1_000 };
-/** How long to wait for a lost connection in the midst of joining; a stop waits no longer than that. */
-const JOIN_TIMEOUT_MS = 1_000;
 /** How long `onLead` may take to settle before the others stop waiting for it. */
 const STEP_DOWN_MS = 2_000;
 
@@ -105,9 +104,8 @@ class Candidate {
   readonly #wakeup: Wakeup;
   readonly #wake: Watcher = () => this.#wakeup.notify();
   readonly #sessions: SessionHistory;
+  readonly #line: CandidateLine;
   readonly #stopped = new AbortController();
-  /** Marks our candidates' names; followed by the epoch of the session that made them. */
-  readonly #prefix: string;
   #failures = 0;
   #lastFault: string | undefined;
 
@@ -115,7 +113,7 @@ class Candidate {
     this.#options = options;
     this.#wakeup = new Wakeup(options.clock);
     this.#sessions = sessionHistory(options.zk);
-    this.#prefix = `c-${options.random.uuid()}-`;
+    this.#line = new CandidateLine(options);
   }
 
   resign(): void {
@@ -139,7 +137,7 @@ class Candidate {
         await sleep(clock, backoffMs(this.#failures++, random, RETRY_BACKOFF), stop);
       }
     }
-    await this.#withdraw();
+    await this.#line.withdraw(this.#sessions);
     unsubscribe();
     this.#sessions.close();
   }
@@ -150,47 +148,18 @@ class Candidate {
     const session = zk.state;
     if (session.kind !== 'CONNECTED') return 'WAIT';
 
-    const line = await this.#line(session);
-    const own = line.findIndex((name) => name.startsWith(this.#nameIn(session)));
-    if (own < 0) {
-      await this.#join(session);
+    const place = await this.#line.place(session);
+    if (place === undefined) {
+      await this.#line.join(session);
       return 'AGAIN';
     }
-    const predecessor = line[own - 1];
-    if (predecessor !== undefined) {
-      return (await this.#watched(`${paths.election}/${predecessor}`)) ? 'WAIT' : 'AGAIN';
-    }
+    if (place.predecessor !== undefined) return (await this.#watched(place.predecessor)) ? 'WAIT' : 'AGAIN';
     const leader = await zk.exists(paths.leader, this.#wake);
     if (leader !== null && !this.#sessions.has(leader.ephemeralOwner)) return 'WAIT';
     const term = await this.#take(leader);
     if (term === undefined) return 'AGAIN';
     await this.#lead(session, term);
     return 'LED';
-  }
-
-  /** The candidates in the order of their sequence numbers, without those our earlier sessions have left. */
-  async #line(session: Connected): Promise<string[]> {
-    const { zk, paths } = this.#options;
-    const { children } = await zk.getChildren(paths.election);
-    const line: string[] = [];
-    for (const name of children) {
-      const ghost = name.startsWith(this.#prefix) && !name.startsWith(this.#nameIn(session));
-      if (ghost) await this.#remove(`${paths.election}/${name}`);
-      else line.push(name);
-    }
-    return line.sort((a, b) => sequenceOf(a) - sequenceOf(b));
-  }
-
-  #nameIn({ epoch }: Connected): string {
-    return `${this.#prefix}${epoch}-`;
-  }
-
-  async #join({ epoch }: Connected): Promise<void> {
-    const { zk, paths, clock, random, id } = this.#options;
-    await createProtectedSequential(
-      { zk, clock, random, timeoutMs: JOIN_TIMEOUT_MS },
-      { parent: paths.election, prefix: this.#prefix, guid: String(epoch), data: Buffer.from(id) },
-    );
   }
 
   /** Sets a watch on `path`; `false` where it is gone. By getData, which leaves no watch on what is not there. */
@@ -229,6 +198,7 @@ class Candidate {
   }
 
   async #lead(session: Connected, term: number): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
     const { zk, logger, onLead } = this.#options;
     const lost = new AbortController();
     const end = () => {
@@ -271,34 +241,10 @@ class Candidate {
     const settling = leading.finally(() => settled.abort());
     for (let warned = false; ; warned = true) {
       await sleep(clock, STEP_DOWN_MS, settled.signal);
-      await this.#withdraw();
+      await this.#line.withdraw(this.#sessions);
       if (settled.signal.aborted) return settling;
       if (!warned)
         logger.error('the leader that was goes on working: not standing for election until it ends');
-    }
-  }
-
-  /** Takes our candidates and our leader znode away, so that the next in line leads at once. */
-  async #withdraw(): Promise<void> {
-    const { zk, paths, logger } = this.#options;
-    try {
-      const { children } = await zk.getChildren(paths.election);
-      const own = children.filter((name) => name.startsWith(this.#prefix));
-      const withdrawn = own.map((name) => `${paths.election}/${name}`);
-      const leader = await zk.exists(paths.leader);
-      if (leader !== null && this.#sessions.has(leader.ephemeralOwner)) withdrawn.push(paths.leader);
-      await zk.multi(withdrawn.map((path) => ({ op: 'delete', path, version: -1 })));
-    } catch (error) {
-      // What is left goes with the session.
-      logger.debug({ err: error }, 'could not withdraw from the election');
-    }
-  }
-
-  async #remove(path: string): Promise<void> {
-    try {
-      await this.#options.zk.delete(path, -1);
-    } catch (error) {
-      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
     }
   }
 
@@ -312,9 +258,4 @@ class Candidate {
     const hint = code === 'NO_NODE' ? ': is the cluster initialised?' : '';
     this.#options.logger.warn(`cannot stand for election: ${message}${hint}`);
   }
-}
-
-/** The sequence number a candidate's name ends in. */
-function sequenceOf(name: string): number {
-  return Number(name.slice(name.lastIndexOf('-') + 1));
 }
