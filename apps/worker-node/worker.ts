@@ -19,6 +19,7 @@ const BEAT_MS = 250;
 const RECOVER_MS = 250;
 const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
+const SETTLED_MS = 5_000;
 /** Outcomes of the last moment may still wait for the database this long after the grace. */
 const FLUSH_DEADLINE_MS = 2_000;
 
@@ -56,12 +57,15 @@ export class Worker {
   readonly #fault: Promise<never>;
   #fail: (error: Error) => void = () => {};
   #loops: Promise<unknown> = Promise.resolve();
+  readonly #startedAtMs: number;
+  #said = '';
   #saidAtMs = -Infinity;
   #draining = false;
   #inUse = '';
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#startedAtMs = options.clock.monotonicMs();
     this.#fault = new Promise<never>((_, reject) => {
       this.#fail = reject;
     });
@@ -156,12 +160,17 @@ export class Worker {
     this.#sayPartitions();
   }
 
+  /** When they change, and now and then; that there are none, only when that changes. */
   #sayPartitions(): void {
     const partitions = this.#runner.held.map(({ partition }) => partition).sort((a, b) => a - b);
-    this.#saidAtMs = this.#options.clock.monotonicMs();
-    if (partitions.length === 0)
-      this.#options.logger.info('Polling events for partitions: [] (none assigned to this worker)');
-    else this.#options.logger.info(`Polling events for partitions: [${partitions.join(', ')}]`);
+    const said = `[${partitions.join(', ')}]`;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (said === this.#said && (partitions.length === 0 || nowMs - this.#saidAtMs < SAY_PARTITIONS_MS))
+      return;
+    this.#said = said;
+    this.#saidAtMs = nowMs;
+    const none = partitions.length === 0 ? ' (none is assigned to this worker)' : '';
+    this.#options.logger.info(`Polling events for partitions: ${said}${none}`);
   }
 
   #beat(): void {
@@ -173,9 +182,9 @@ export class Worker {
       this.#inUse = incarnations.join();
       this.#keeper.inUse(incarnations);
     }
-    const silentMs = this.#options.clock.monotonicMs() - this.#saidAtMs;
-    if (!this.#draining && this.#runner.held.length > 0 && silentMs >= SAY_PARTITIONS_MS)
-      this.#sayPartitions();
+    // A worker that has just started is about to be given some: that there are none is news only later.
+    const settled = this.#options.clock.monotonicMs() - this.#startedAtMs >= SETTLED_MS;
+    if (!this.#draining && settled) this.#sayPartitions();
   }
 
   async #recover(): Promise<void> {
