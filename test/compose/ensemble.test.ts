@@ -53,8 +53,10 @@ describe('an ensemble of three ZooKeepers', () => {
   });
 });
 
-async function modeOf(stack: ComposeStack, server: string): Promise<string> {
+/** `leader` or `follower`. Asked again where the answer is lost: `docker-compose exec` drops output now and then. */
+function modeOf(stack: ComposeStack, server: string): Promise<string> {
   const script = 'echo srvr | nc -w 2 127.0.0.1 2181';
-  const answer = await stack.run('exec', '-T', server, 'sh', '-c', script);
-  return /^Mode: (\w+)/m.exec(answer)?.[1] ?? answer;
+  const ask = async () =>
+    /^Mode: (\w+)/m.exec(await stack.run('exec', '-T', server, 'sh', '-c', script))?.[1];
+  return eventually(`${server} says what it is`, ask, { withinMs: 20_000 });
 }
