@@ -26,9 +26,10 @@ describe('Postgres is restarted under load', () => {
 
     const acknowledged: number[] = [];
     const refusals: { status: number; retryAfter: string | null; type: string | null }[] = [];
-    let submitting = true;
+    const submitting = new AbortController();
+    const { signal } = submitting;
     const submitter = (async () => {
-      while (submitting) {
+      while (!signal.aborted) {
         const response = await cluster.post({ name: 'under-load' });
         if (response.status === 201) acknowledged.push(((await response.json()) as { id: number }).id);
         else {
@@ -49,7 +50,7 @@ describe('Postgres is restarted under load', () => {
     await eventually('submissions are accepted again', () => acknowledged.length > before + 50, {
       withinMs: 20_000,
     });
-    submitting = false;
+    submitting.abort();
     await submitter;
 
     for (const { status, retryAfter, type } of refusals) {
