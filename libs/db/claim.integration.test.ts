@@ -17,7 +17,10 @@ describe('claim', () => {
     );
     await a.own([0, 1, 2, 3], 1);
   });
-  afterEach(() => database.pool.query('DELETE FROM task'));
+  afterEach(async () => {
+    await database.endTransactions();
+    await database.pool.query('DELETE FROM task');
+  });
 
   it('starts an attempt of what is due, the oldest first, and leaves the rest', async () => {
     const [late] = await database.submit(['late'], { scheduledAtMs: Date.now() - 1_000, partition: 0 });

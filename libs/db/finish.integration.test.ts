@@ -17,7 +17,10 @@ describe('finish', () => {
     a = await database.worker('a');
     await a.own([0, 1, 2, 3], ++epoch);
   });
-  afterEach(() => database.pool.query('DELETE FROM task'));
+  afterEach(async () => {
+    await database.endTransactions();
+    await database.pool.query('DELETE FROM task');
+  });
 
   /** A task of `a`'s that runs, and the outcome of that attempt. */
   async function running(end: AttemptEnd = COMPLETED): Promise<Outcome> {

@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
+import { eventually } from '../testing/eventually.ts';
 import { StoreUnavailableError } from './stores.ts';
 
 describe('ownership', () => {
@@ -11,6 +13,7 @@ describe('ownership', () => {
     database = await DatabaseUnderTest.start();
   });
   afterAll(() => database.close());
+  afterEach(() => database.endTransactions());
   beforeEach(async () => {
     await database.pool.query(
       'UPDATE partition_owner SET epoch = 0, owner = NULL, incarnation = NULL, acquired_at = NULL',
@@ -86,18 +89,18 @@ describe('ownership', () => {
     });
 
     it.each([
-      { first: 1, second: 2, owner: 'b', epoch: 2 },
-      { first: 2, second: 1, owner: 'a', epoch: 2 },
+      { first: 1, second: 2, then: { owned: [{ partition: 0, epoch: 2 }], fenced: [] }, owner: 'b' },
+      { first: 2, second: 1, then: { owned: [], fenced: [{ partition: 0, epoch: 2 }] }, owner: 'a' },
     ])(
       'of two at once, the higher epoch wins: $first, then $second',
-      async ({ first, second, owner, epoch }) => {
+      async ({ first, second, then, owner }) => {
         const open = await database.begin(a);
         await open.worker.own([0], first);
         const waiting = acquire(b, { 0: second });
         await database.blocked(b);
         await open.commit();
-        await waiting;
-        expect((await owners())[0]).toEqual([owner, epoch]);
+        expect(await waiting).toEqual(then);
+        expect((await owners())[0]).toEqual([owner, 2]);
       },
     );
 
@@ -133,6 +136,31 @@ describe('ownership', () => {
         [null, 0],
         [null, 0],
       ]);
+    });
+
+    it('held up by a backend that hangs sending to a process that no longer reads, ends it as well', async () => {
+      await a.own([0], 1);
+      const frozen = await database.begin(a);
+      const { stream } = (frozen.client as unknown as { connection: { stream: Socket } }).connection;
+      stream.pause();
+      const reply = frozen.client
+        .query(`SELECT repeat('x', 100000000) FROM partition_owner WHERE partition_id = 0 FOR SHARE`)
+        .catch((error: unknown) => error);
+      await eventually(
+        'its backend hangs',
+        async () => {
+          const { rowCount } = await database.pool.query(
+            `SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'ClientWrite'`,
+            [a.applicationName],
+          );
+          return rowCount === 1;
+        },
+        { withinMs: 10_000 },
+      );
+
+      expect(await acquire(b, { 0: 2 }, 100)).toEqual({ owned: [{ partition: 0, epoch: 2 }], fenced: [] });
+      stream.resume();
+      expect(await reply).toBeInstanceOf(Error);
     });
 
     it('held up by anyone else, ends nobody and rejects after its attempts', async () => {

@@ -26,7 +26,10 @@ describe('recover', () => {
     lost = (await a.claim()).tasks[0] as ClaimedTask;
     await b.own([0, 1, 2, 3], ++epoch);
   });
-  afterEach(() => database.pool.query('DELETE FROM task'));
+  afterEach(async () => {
+    await database.endTransactions();
+    await database.pool.query('DELETE FROM task');
+  });
 
   const recover = (delaysMs = AT_ONCE, worker = b) =>
     worker.execution.recover(worker.held, LEASE_MS, delaysMs);

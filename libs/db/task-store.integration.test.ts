@@ -12,7 +12,10 @@ describe('task store', () => {
     database = await DatabaseUnderTest.start({ partitions: 64 });
   });
   afterAll(() => database.close());
-  afterEach(() => database.pool.query('DELETE FROM task'));
+  afterEach(async () => {
+    await database.endTransactions();
+    await database.pool.query('DELETE FROM task');
+  });
 
   describe('insert', () => {
     it('answers with what get reads, in the order given and with growing ids', async () => {

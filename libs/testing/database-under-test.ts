@@ -66,7 +66,8 @@ export class DatabaseUnderTest {
   readonly pool: pg.Pool;
   readonly tasks: TaskStore;
   readonly #database: TestDatabase;
-  readonly #closers: (() => Promise<unknown>)[] = [];
+  readonly #pools: pg.Pool[] = [];
+  readonly #openTransactions: pg.Client[] = [];
 
   private constructor(database: TestDatabase) {
     this.#database = database;
@@ -82,8 +83,14 @@ export class DatabaseUnderTest {
   }
 
   async close(): Promise<void> {
-    for (const close of this.#closers.splice(0).reverse()) await close();
+    await this.endTransactions();
+    for (const pool of this.#pools) await pool.end();
     await this.#database.drop();
+  }
+
+  /** Ends what a test has left open, so that one that failed does not hold up the next. */
+  async endTransactions(): Promise<void> {
+    for (const client of this.#openTransactions.splice(0)) await client.end().catch(() => undefined);
   }
 
   /** A worker with a lease, which owns nothing yet. */
@@ -99,7 +106,7 @@ export class DatabaseUnderTest {
     const client = new pg.Client({ connectionString: this.url, application_name: worker.applicationName });
     client.on('error', () => undefined);
     await client.connect();
-    this.#closers.push(() => client.end().catch(() => undefined));
+    this.#openTransactions.push(client);
     await client.query('BEGIN');
     const inside = new WorkerUnderTest(worker.id, worker.incarnation, worker.applicationName, client);
     inside.held = worker.held;
@@ -168,7 +175,7 @@ export class DatabaseUnderTest {
 
   #openPool(applicationName: string): pg.Pool {
     const pool = createPool({ url: this.url, applicationName, size: 4 });
-    this.#closers.push(() => pool.end());
+    this.#pools.push(pool);
     return pool;
   }
 }
