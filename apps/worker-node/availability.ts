@@ -12,7 +12,8 @@ export class Availability {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logger: Logger;
-  #available = true;
+  /** The statements that fail. One that succeeds says nothing of the others: a full disk still reads. */
+  readonly #failing = new Set<string>();
 
   constructor(options: { clock: Clock; random: Random; logger: Logger }) {
     this.#clock = options.clock;
@@ -21,18 +22,17 @@ export class Availability {
   }
 
   /** `call`, whose StoreUnavailableError is noted and thrown on. */
-  async once<T>(call: () => Promise<T>): Promise<T> {
+  async once<T>(statement: string, call: () => Promise<T>): Promise<T> {
     try {
       const result = await call();
-      if (!this.#available) {
-        this.#available = true;
-        this.#logger.info('database is back');
-      }
+      if (this.#failing.delete(statement) && this.#failing.size === 0) this.#logger.info('database is back');
       return result;
     } catch (error) {
-      if (error instanceof StoreUnavailableError && this.#available) {
-        this.#available = false;
-        this.#logger.warn({ reason: error.message }, 'database unavailable: waiting for it');
+      if (error instanceof StoreUnavailableError) {
+        if (this.#failing.size === 0) {
+          this.#logger.warn({ statement, reason: error.message }, 'database unavailable: waiting for it');
+        }
+        this.#failing.add(statement);
       }
       throw error;
     }
@@ -42,10 +42,14 @@ export class Availability {
    * `call`, again and again while the database is unavailable, with backoff of at most a second.
    * Resolves with `undefined` when `signal` is aborted first; any other error is thrown.
    */
-  async untilAvailable<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  async untilAvailable<T>(
+    statement: string,
+    call: () => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
     for (let retry = 0; !signal.aborted; retry += 1) {
       try {
-        return await this.once(call);
+        return await this.once(statement, call);
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) throw error;
         await sleep(this.#clock, 10 + backoffMs(retry, this.#random, RETRY), signal);

@@ -25,10 +25,21 @@ describe('the database’s time as a worker sees it', () => {
     await clock.advance(2);
     time.observe(50_001, 0);
     await clock.advance(100);
-    time.observe(99_999, 2);
+    // A reply that was long on its way: all it says is that the time lies between 50,002 and 50,102.
+    time.observe(50_090, 2);
     expect(time.nowMs()).toBe(50_102);
     await clock.advance(30_000);
     time.observe(200_000, clock.monotonicMs() - 40);
     expect(time.nowMs()).toBe(200_020);
+  });
+
+  it.each([-5_000, 5_000])('follows at once when the database’s clock is set by %i ms', async (stepMs) => {
+    const clock = new ManualClock();
+    const time = new DatabaseTime(clock);
+    await clock.advance(2);
+    time.observe(50_001, 0);
+    await clock.advance(10);
+    time.observe(50_007 + stepMs, 2);
+    expect(time.nowMs()).toBe(50_012 + stepMs);
   });
 });

@@ -88,11 +88,6 @@ export class Executor {
     return this.#attempts.size;
   }
 
-  /** The incarnations under whose leases attempts are in flight. */
-  incarnations(): string[] {
-    return [...new Set([...this.#attempts.values()].map(({ task }) => task.incarnation))];
-  }
-
   /** Attempts whose handler has not ended yet. */
   running(): ClaimedTask[] {
     return [...this.#attempts.values()].filter(({ ended }) => !ended).map(({ task }) => task);
@@ -109,10 +104,16 @@ export class Executor {
       this.#attempts.get(task.id)?.abort.abort(new AttemptAbortedError('lost'));
       this.#attempts.set(task.id, { task, abort: new AbortController(), ended: false });
     }
+    if (this.#stop.signal.aborted) {
+      // A claim whose reply came too late: as if it had not been made.
+      for (const task of tasks) this.#end(task, { kind: 'HANDED_BACK' });
+      return;
+    }
     for (let i = 0; i < tasks.length; i += PAYLOADS_PER_READ) {
-      this.#start(tasks.slice(i, i + PAYLOADS_PER_READ)).catch((error: unknown) => {
-        this.#options.logger.error({ err: error }, 'could not read payloads: their tasks are handed back');
-        for (const task of tasks.slice(i, i + PAYLOADS_PER_READ)) this.#end(task, { kind: 'HANDED_BACK' });
+      const slice = tasks.slice(i, i + PAYLOADS_PER_READ);
+      this.#start(slice).catch((error: unknown) => {
+        this.#options.logger.error({ err: error }, 'could not read payloads');
+        for (const task of slice) this.#end(task, this.#failed(task, error));
       });
     }
   }
@@ -147,7 +148,11 @@ export class Executor {
   async #start(tasks: readonly ClaimedTask[]): Promise<void> {
     const ids = tasks.map(({ id }) => id);
     const { store, availability } = this.#options;
-    const payloads = await availability.untilAvailable(() => store.payloads(ids), this.#stop.signal);
+    const payloads = await availability.untilAvailable(
+      'payloads',
+      () => store.payloads(ids),
+      this.#stop.signal,
+    );
     if (payloads === undefined) return;
     for (const task of tasks) {
       const payload = payloads.get(task.id);
@@ -189,9 +194,7 @@ export class Executor {
   }
 
   #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {
-    const message = thrown instanceof Error ? thrown.message : String(thrown);
-    // Postgres text holds neither NUL nor an unbounded story.
-    const error = message.replaceAll('\0', '\uFFFD').slice(0, MAX_ERROR_CHARS);
+    const error = errorText(thrown);
     const next = afterFailure(task.failures, this.#options.random);
     return next.status === 'FAILED'
       ? { kind: 'FAILED', error }
@@ -221,4 +224,18 @@ export class Executor {
     if (this.#attempts.get(task.id)?.task === task) this.#attempts.delete(task.id);
     this.#options.onFree();
   }
+}
+
+/** What a handler threw, as a text that Postgres takes. It may have thrown anything. */
+function errorText(thrown: unknown): string {
+  let text: unknown;
+  try {
+    text = thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    text = undefined;
+  }
+  // Postgres text holds neither NUL nor an unbounded story.
+  return typeof text === 'string'
+    ? text.replaceAll('\0', '\uFFFD').slice(0, MAX_ERROR_CHARS)
+    : 'threw no error';
 }

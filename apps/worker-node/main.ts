@@ -20,7 +20,6 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
     handlerFor: handlerRegistry(systemClock),
     concurrency: config.WORKER_CONCURRENCY,
     graceMs: config.SHUTDOWN_GRACE_MS,
-    leaseMs: config.SESSION_TIMEOUT_MS,
     clock: systemClock,
     random: systemRandom,
     logger,

@@ -30,9 +30,7 @@ export class OutcomeWriter {
   /** Queues `outcome`; it is written again and again while the database is away. */
   write(outcome: Outcome): void {
     this.#queue.push(outcome);
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = undefined;
-    });
+    this.#flushing ??= this.#flush();
   }
 
   /** Resolves when the queue is empty. Rejects where the database refused a statement for a reason of its own. */
@@ -46,15 +44,21 @@ export class OutcomeWriter {
   }
 
   async #flush(): Promise<void> {
-    while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
-      const batch = this.#queue.slice(0, MAX_BATCH);
-      const results = await this.#availability.untilAvailable(
-        () => this.#store.finish(batch),
-        this.#giveUp.signal,
-      );
-      if (results === undefined) return;
-      this.#queue = this.#queue.slice(batch.length);
-      batch.forEach((outcome, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
+    try {
+      while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
+        const batch = this.#queue.slice(0, MAX_BATCH);
+        const results = await this.#availability.untilAvailable(
+          'finish',
+          () => this.#store.finish(batch),
+          this.#giveUp.signal,
+        );
+        if (results === undefined) return;
+        this.#queue = this.#queue.slice(batch.length);
+        batch.forEach((outcome, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
+      }
+    } finally {
+      // In the same turn in which the queue was found empty: what is written next starts a flush of its own.
+      this.#flushing = undefined;
     }
   }
 }

@@ -8,7 +8,7 @@ import type { Availability } from './availability.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
-import type { LostClaims } from './lost-claims.ts';
+import type { OwnIncarnations } from './own-incarnations.ts';
 
 /** The safety net: every partition is looked at this often, whatever was notified. */
 const POLL_MS = 1_000;
@@ -21,7 +21,7 @@ export interface PartitionRunnerOptions {
   readonly availability: Availability;
   readonly executor: Executor;
   readonly databaseTime: DatabaseTime;
-  readonly lostClaims: LostClaims;
+  readonly ownIncarnations: OwnIncarnations;
   readonly workerId: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -41,6 +41,7 @@ export class PartitionRunner {
   readonly #due = new DueTimes();
   #held = new Map<number, Held>();
   #polledAtMs = -Infinity;
+  #claimInFlight: string | undefined;
   #stopped = false;
 
   constructor(options: PartitionRunnerOptions) {
@@ -50,6 +51,11 @@ export class PartitionRunner {
 
   get held(): readonly Held[] {
     return [...this.#held.values()];
+  }
+
+  /** The id of the claim that has been sent and not answered. */
+  get claimInFlight(): string | undefined {
+    return this.#claimInFlight;
   }
 
   /** What this worker may claim from now on. */
@@ -112,7 +118,7 @@ export class PartitionRunner {
     const partitions = this.#due.takeUnknown();
     const sentAtMs = clock.monotonicMs();
     try {
-      const { dbNowMs, due } = await availability.once(() => store.peek(partitions, HORIZON_MS));
+      const { dbNowMs, due } = await availability.once('peek', () => store.peek(partitions, HORIZON_MS));
       databaseTime.observe(dbNowMs, sentAtMs);
       for (const { partition, dueAtMs } of due)
         if (this.#held.has(partition)) this.#due.expect(partition, dueAtMs);
@@ -123,19 +129,20 @@ export class PartitionRunner {
   }
 
   async #claim(partitions: readonly number[], limit: number): Promise<void> {
-    const { store, availability, executor, clock, databaseTime, lostClaims, random, workerId } =
+    const { store, availability, executor, clock, databaseTime, ownIncarnations, random, workerId } =
       this.#options;
     const held = partitions.flatMap((partition) => this.#held.get(partition) ?? []);
     const claimId = random.uuid();
     const sentAtMs = clock.monotonicMs();
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
+    ownIncarnations.claiming(held.map(({ incarnation }) => incarnation));
     let result: ClaimResult;
+    this.#claimInFlight = claimId;
     try {
-      result = await availability.once(() => store.claim({ claimId, workerId, held, limit }));
-    } catch (error) {
-      lostClaims.add(claimId, held);
-      throw error;
+      result = await availability.once('claim', () => store.claim({ claimId, workerId, held, limit }));
+    } finally {
+      this.#claimInFlight = undefined;
     }
     databaseTime.observe(result.dbNowMs, sentAtMs);
     executor.accept(result.tasks);

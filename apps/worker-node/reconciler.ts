@@ -1,58 +1,75 @@
-import type { ExecutionStore } from '../../libs/db/stores.ts';
+import type { ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { Executor } from './executor.ts';
-import type { LostClaims } from './lost-claims.ts';
+import type { OwnIncarnations } from './own-incarnations.ts';
+
+export interface ReconcilerOptions {
+  readonly store: ExecutionStore;
+  readonly availability: Availability;
+  readonly executor: Executor;
+  readonly ownIncarnations: OwnIncarnations;
+  /** The claim that is being made at this moment. */
+  readonly claimInFlight: () => string | undefined;
+  readonly logger: Logger;
+}
+
+const attemptOf = ({ id, attempt }: { id: number; attempt: number }) => `${id}/${attempt}`;
 
 /**
  * Holds what this worker runs against what the database says it runs, and acts on the difference:
- * - running there under a claim whose reply was lost → adopted;
  * - running here, and not there any more → the handler is told that it was overtaken;
- * - running here, and a user wants it gone → the handler is told.
+ * - running here, and a user wants it gone → the handler is told;
+ * - running there and not here → a claim's reply was lost: adopted, and run.
+ *
+ * The last is a suspicion when first seen: the attempt may have been accepted and ended between the database's
+ * answer and our look at it. Seen again by the next look, it cannot have been: an end is recorded before it is
+ * forgotten here.
  */
 export class Reconciler {
-  readonly #store: ExecutionStore;
-  readonly #availability: Availability;
-  readonly #executor: Executor;
-  readonly #lostClaims: LostClaims;
-  readonly #logger: Logger;
+  readonly #options: ReconcilerOptions;
+  #suspects = new Set<string>();
 
-  constructor(options: {
-    store: ExecutionStore;
-    availability: Availability;
-    executor: Executor;
-    lostClaims: LostClaims;
-    logger: Logger;
-  }) {
-    this.#store = options.store;
-    this.#availability = options.availability;
-    this.#executor = options.executor;
-    this.#lostClaims = options.lostClaims;
-    this.#logger = options.logger;
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
   }
 
   /** One comparison. Rejects with StoreUnavailableError while the database is away. */
   async runOnce(): Promise<void> {
-    const incarnations = [...new Set([...this.#executor.incarnations(), ...this.#lostClaims.incarnations()])];
-    if (incarnations.length === 0) return;
+    const { executor, logger, claimInFlight } = this.#options;
     // What starts after this statement was sent may be missing from its answer.
-    const runningBefore = this.#executor.running();
-    const rows = await this.#availability.once(() => this.#store.running(incarnations));
-
-    const adopted = rows.filter((row) => this.#lostClaims.adopt(row.claimId, row.id));
-    if (adopted.length > 0) {
-      this.#logger.info(
-        { taskIds: adopted.map(({ id }) => id) },
-        'Running what a claim took whose reply was lost',
-      );
-      this.#executor.accept(adopted);
-    }
-    const there = new Set(rows.map(({ id, attempt }) => `${id}/${attempt}`));
-    for (const { id, attempt } of runningBefore) {
-      if (!there.has(`${id}/${attempt}`)) this.#executor.abort(id, attempt, 'lost');
+    const runningBefore = executor.running();
+    const claimBefore = claimInFlight();
+    const rows = await this.#rows();
+    const there = new Set(rows.map(attemptOf));
+    for (const task of runningBefore) {
+      if (!there.has(attemptOf(task))) executor.abort(task.id, task.attempt, 'lost');
     }
     for (const { id, attempt, cancelRequested } of rows) {
-      if (cancelRequested) this.#executor.abort(id, attempt, 'cancelled');
+      if (cancelRequested) executor.abort(id, attempt, 'cancelled');
     }
+    const claims = [claimBefore, claimInFlight()];
+    const unknown = rows.filter((row) => !executor.has(row.id, row.attempt) && !claims.includes(row.claimId));
+    const orphans = unknown.filter((row) => this.#suspects.has(attemptOf(row)));
+    this.#suspects = new Set(unknown.filter((row) => !orphans.includes(row)).map(attemptOf));
+    if (orphans.length === 0) return;
+    logger.info({ taskIds: orphans.map(({ id }) => id) }, 'Running what a claim took whose reply was lost');
+    executor.accept(orphans);
+  }
+
+  /** What the database says we run though we claim and run nothing any more: to be handed back. */
+  async leftOver(): Promise<RunningRow[]> {
+    return this.#rows();
+  }
+
+  async #rows(): Promise<RunningRow[]> {
+    const { store, availability, ownIncarnations } = this.#options;
+    const incarnations = ownIncarnations.all;
+    if (incarnations.length === 0) return [];
+    const rows = await availability.once('running', () => store.running(incarnations));
+    const running = new Set(rows.map(({ incarnation }) => incarnation));
+    for (const incarnation of incarnations)
+      if (!running.has(incarnation)) ownIncarnations.runsNothing(incarnation);
+    return rows;
   }
 }

@@ -1,7 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
-import { LEASE_MS, losingReplies, Workbench } from './testing/worker-under-test.ts';
+import {
+  holdingClaimReplies,
+  LEASE_MS,
+  losingReplies,
+  withoutFinish,
+  Workbench,
+} from './testing/worker-under-test.ts';
 
 describe('a worker', () => {
   let bench: Workbench;
@@ -149,11 +155,12 @@ describe('a worker', () => {
       lockTimeoutMs: 1_000,
     });
     const held = [{ partition: partitionId, epoch: 2, incarnation: 'i2' }];
+    await bench.renewedForLong('w2', 'i2');
     await eventually(
       'w2 recovers it',
       async () => {
         await bench.ownership.renew('w1', ['w1-incarnation'], 1);
-        return (await bench.execution.recover(held, 1, [0])).length === 1;
+        return (await bench.execution.recover({ held, own: [], delaysMs: [0] })).length === 1;
       },
       { withinMs: 5_000 },
     );
@@ -184,6 +191,44 @@ describe('a worker', () => {
     const { partitions, workers } = await bench.tasks.cluster();
     expect(partitions.map(({ owner }) => owner)).toEqual([null, null, null, null]);
     expect(workers).toEqual([]);
+  });
+
+  it('records what has ended though the database was away, as long as there is grace', async () => {
+    const goneUntilMs = performance.now() + 3_500;
+    const { worker } = await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      graceMs: 8_000,
+      store: withoutFinish(bench.execution, () => performance.now() < goneUntilMs),
+    });
+    const { id } = await bench.submit('ended early');
+    await eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+      withinMs: 3_000,
+    });
+    await worker.stop();
+    expect(await bench.tasks.get(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, failures: 0 });
+  });
+
+  it('runs what it had claimed when it was told to stop, though the reply came after the release', async () => {
+    const gate = deferred<true>();
+    const { worker } = await bench.startWorker({
+      id: 'w1',
+      partitions: [0, 1, 2, 3],
+      store: holdingClaimReplies(bench.execution, gate.promise),
+    });
+    const { id } = await bench.submit('claimed late');
+    await eventually('it is claimed', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+      withinMs: 3_000,
+    });
+    const stopped = worker.stop();
+    await eventually(
+      'the partitions are released',
+      async () => (await bench.tasks.cluster()).partitions.every(({ owner }) => owner === null),
+      { withinMs: 3_000 },
+    );
+    gate.resolve(true);
+    await stopped;
+    expect(await bench.tasks.get(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, failures: 0 });
   });
 
   it('recovers the tasks of a worker whose lease has ended, in the partitions it owns', async () => {

@@ -10,7 +10,7 @@ import { DatabaseTime } from './database-time.ts';
 import { Executor } from './executor.ts';
 import type { Handler } from './handlers/handler.ts';
 import type { Keeper, KeeperListener } from './keeper/keeper.ts';
-import { LostClaims } from './lost-claims.ts';
+import { OwnIncarnations } from './own-incarnations.ts';
 import { PartitionRunner } from './partition-runner.ts';
 import { Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
@@ -29,8 +29,6 @@ export interface WorkerOptions {
   readonly handlerFor: (name: string) => Handler;
   readonly concurrency: number;
   readonly graceMs: number;
-  /** T */
-  readonly leaseMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -51,17 +49,17 @@ export class Worker {
   readonly #runner: PartitionRunner;
   readonly #recovery: Recovery;
   readonly #reconciler: Reconciler;
-  readonly #lostClaims: LostClaims;
+  readonly #ownIncarnations: OwnIncarnations;
   readonly #keeper: Keeper;
   readonly #stopped = new AbortController();
   readonly #fault: Promise<never>;
   #fail: (error: Error) => void = () => {};
+  #claiming: Promise<void> = Promise.resolve();
   #loops: Promise<unknown> = Promise.resolve();
   readonly #startedAtMs: number;
   #said = '';
   #saidAtMs = -Infinity;
   #draining = false;
-  #inUse = '';
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -72,7 +70,8 @@ export class Worker {
     this.#fault.catch(() => {});
     const { store, clock, random, logger, workerId } = options;
     const availability = new Availability({ clock, random, logger });
-    this.#lostClaims = new LostClaims(clock);
+    const ownIncarnations = new OwnIncarnations(clock);
+    this.#ownIncarnations = ownIncarnations;
     this.#executor = new Executor({
       store,
       availability,
@@ -89,7 +88,7 @@ export class Worker {
       availability,
       executor: this.#executor,
       databaseTime: new DatabaseTime(clock),
-      lostClaims: this.#lostClaims,
+      ownIncarnations,
       workerId,
       clock,
       random,
@@ -100,13 +99,13 @@ export class Worker {
       store,
       availability,
       executor: this.#executor,
-      lostClaims: this.#lostClaims,
+      ownIncarnations,
+      claimInFlight: () => this.#runner.claimInFlight,
       logger,
     });
-    this.#recovery = new Recovery({ store, availability, leaseMs: options.leaseMs, clock, random, logger });
+    this.#recovery = new Recovery({ store, availability, ownIncarnations, random, logger });
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
-      leaseRenewed: (unbroken) => this.#recovery.leaseRenewed(unbroken),
       fatal: (message) => this.#fail(new StartupError(message)),
     });
   }
@@ -118,8 +117,9 @@ export class Worker {
 
   /** Runs until `stop` has been called and everything has ended. Rejects for a fault that waiting cannot mend. */
   async run(): Promise<void> {
+    this.#claiming = this.#runner.run();
     this.#loops = Promise.all([
-      this.#runner.run(),
+      this.#claiming,
       this.#every(BEAT_MS, () => {
         this.#beat();
         return Promise.resolve();
@@ -139,19 +139,33 @@ export class Worker {
     this.#draining = true;
     const { clock, graceMs, logger } = this.#options;
     const graceEndsMs = clock.monotonicMs() + graceMs;
+    const untilGraceEnds = () => Math.max(0, graceEndsMs - clock.monotonicMs());
     this.#runner.stop();
     await this.#keeper.leave();
-    if (this.#executor.inFlight > 0)
+    // The reply of a claim may come after the release it has held up.
+    await Promise.race([this.#claiming, sleep(clock, untilGraceEnds())]);
+    if (this.#executor.inFlight > 0) {
       logger.info({ inFlight: this.#executor.inFlight }, 'partitions released: waiting for running events');
-    while (this.#executor.running().length > 0 && clock.monotonicMs() < graceEndsMs) await sleep(clock, 20);
+    }
+    while (this.#executor.running().length > 0 && untilGraceEnds() > 0) await sleep(clock, 20);
     const unfinished = this.#executor.running().length;
     if (unfinished > 0) logger.warn({ unfinished }, 'grace is over: handing events back');
     this.#executor.handBackRunning();
-    await Promise.race([this.#executor.flushed(), sleep(clock, FLUSH_DEADLINE_MS)]);
+    const flushed = this.#executor.flushed().then(() => this.#handBackLeftOver());
+    await Promise.race([flushed.catch(() => {}), sleep(clock, untilGraceEnds() + FLUSH_DEADLINE_MS)]);
     this.#executor.giveUp();
     this.#stopped.abort();
     await this.#loops;
     await this.#keeper.finish();
+  }
+
+  /** Nothing is claimed and nothing runs: what the database still shows as ours came of replies that were lost. */
+  async #handBackLeftOver(): Promise<void> {
+    const leftOver = await this.#reconciler.leftOver();
+    const end = { kind: 'HANDED_BACK' } as const;
+    await this.#options.store.finish(
+      leftOver.map(({ id, attempt, incarnation }) => ({ id, attempt, incarnation, end })),
+    );
   }
 
   #setHeld(held: readonly Held[]): void {
@@ -175,13 +189,7 @@ export class Worker {
 
   #beat(): void {
     this.#keeper.beat();
-    const incarnations = [
-      ...new Set([...this.#executor.incarnations(), ...this.#lostClaims.incarnations()]),
-    ].sort();
-    if (incarnations.join() !== this.#inUse) {
-      this.#inUse = incarnations.join();
-      this.#keeper.inUse(incarnations);
-    }
+    this.#keeper.inUse(this.#ownIncarnations.all);
     // A worker that has just started is about to be given some: that there are none is news only later.
     const settled = this.#options.clock.monotonicMs() - this.#startedAtMs >= SETTLED_MS;
     if (!this.#draining && settled) this.#sayPartitions();

@@ -12,6 +12,8 @@ export interface PoolOptions {
   readonly applicationName: string;
   /** Connections at most. */
   readonly size: number;
+  /** How long a statement may take, connecting included; by default 15 s. */
+  readonly statementTimeoutMs?: number;
   /** An idle connection broke: the server went away. Nothing to do, the next query connects again. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -20,12 +22,12 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const STATEMENT_TIMEOUT_MS = 15_000;
 
 /** On every session, where the server has the setting (transaction_timeout: Postgres 17). */
-const SESSION_SETTINGS = Object.entries({
-  statement_timeout: STATEMENT_TIMEOUT_MS,
+const sessionSettings = (statementTimeoutMs: number) => ({
+  statement_timeout: statementTimeoutMs,
   // The statement timeout does not end a backend that hangs while sending to a client that no longer reads.
-  transaction_timeout: STATEMENT_TIMEOUT_MS + 1_000,
+  transaction_timeout: statementTimeoutMs + 1_000,
   tcp_user_timeout: 10_000,
-  idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: statementTimeoutMs,
   plan_cache_mode: 'force_generic_plan',
 });
 
@@ -45,28 +47,30 @@ export function workerApplicationName(processId: string): string {
  * error of an idle connection never ends the process. Close it with `end()`.
  */
 export function createPool(options: PoolOptions): pg.Pool {
+  const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
+  const settings = sessionSettings(statementTimeoutMs);
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
     max: options.size,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: Math.min(CONNECT_TIMEOUT_MS, statementTimeoutMs),
     // Should the server not even send its timeout's error.
-    query_timeout: STATEMENT_TIMEOUT_MS + 5_000,
+    query_timeout: Math.ceil((statementTimeoutMs * 4) / 3),
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     // The pool awaits it, whatever its type says.
-    onConnect: (client): unknown => applySettings(client),
+    onConnect: (client): unknown => applySettings(client, settings),
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   return pool;
 }
 
 /** As a statement and not as startup parameters, which a pooling proxy may refuse. */
-async function applySettings(client: ClientBase): Promise<void> {
+async function applySettings(client: ClientBase, settings: Record<string, string | number>): Promise<void> {
   await client.query(
     `SELECT set_config(name, v.value, false)
      FROM unnest($1::text[], $2::text[]) AS v (name, value) JOIN pg_settings USING (name)`,
-    [SESSION_SETTINGS.map(([name]) => name), SESSION_SETTINGS.map(([, value]) => String(value))],
+    [Object.keys(settings), Object.values(settings).map(String)],
   );
 }
 

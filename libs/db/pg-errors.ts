@@ -5,6 +5,7 @@ import { InvalidInputError, StoreNotInitialisedError, StoreUnavailableError } fr
 const NETWORK_ERRORS = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOENT'],
   ...['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
+  ...['EMFILE', 'ENFILE', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM'],
 ]);
 
 /** Of pg and its pool, which give them no code. */

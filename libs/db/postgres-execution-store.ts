@@ -62,7 +62,7 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
     },
     finish: (outcomes) => finish(db, outcomes),
     running: (incarnations) => run<RunningRow & object>(db, runningTasks, [incarnations]),
-    recover: (held, leaseMs, delaysMs) => recover(db, held, leaseMs, delaysMs),
+    recover: (request) => recover(db, request),
   };
 }
 
@@ -95,17 +95,16 @@ function toStorableText(error: string): string {
 
 async function recover(
   db: Database,
-  held: readonly Held[],
-  leaseMs: number,
-  delaysMs: readonly number[],
+  { held, own, delaysMs }: Parameters<ExecutionStore['recover']>[0],
 ): Promise<Recovered[]> {
+  const incarnations = [...new Set([...own, ...held.map(({ incarnation }) => incarnation)])];
   const recovered: Recovered[] = [];
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
     const rows = await run<Recovered & object>(db, recoverTasks, [
       ...columns(held),
-      leaseMs,
       RECOVER_BATCH,
       delaysMs,
+      incarnations,
     ]);
     recovered.push(...rows);
     if (rows.length < RECOVER_BATCH) break;

@@ -3,8 +3,6 @@ import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import type { ClaimedTask } from './stores.ts';
 
-/** Of the guard after the server's start, which has been up for longer than this in any test but one. */
-const LEASE_MS = 1;
 const AT_ONCE = [0, 0, 0, 0, 0];
 
 describe('recover', () => {
@@ -32,7 +30,7 @@ describe('recover', () => {
   });
 
   const recover = (delaysMs = AT_ONCE, worker = b) =>
-    worker.execution.recover(worker.held, LEASE_MS, delaysMs);
+    worker.execution.recover({ held: worker.held, own: [], delaysMs });
   const outcomeOfA = () =>
     a.execution.finish([
       { id: lost.id, attempt: lost.attempt, incarnation: a.incarnation, end: { kind: 'COMPLETED' } },
@@ -100,9 +98,9 @@ describe('recover', () => {
   it('only in partitions whose fence holds', async () => {
     await database.expireLease(a);
     const stale = b.held.map((held) => ({ ...held, epoch: held.epoch - 1 }));
-    expect(await b.execution.recover(stale, LEASE_MS, AT_ONCE)).toEqual([]);
+    expect(await b.execution.recover({ held: stale, own: [], delaysMs: AT_ONCE })).toEqual([]);
     const elsewhere = b.held.filter(({ partition }) => partition !== lost.partition);
-    expect(await b.execution.recover(elsewhere, LEASE_MS, AT_ONCE)).toEqual([]);
+    expect(await b.execution.recover({ held: elsewhere, own: [], delaysMs: AT_ONCE })).toEqual([]);
     expect(await outcomeOfA()).toEqual(['recorded']);
   });
 
@@ -112,9 +110,61 @@ describe('recover', () => {
     expect(await recover(AT_ONCE, a)).toEqual([]);
   });
 
-  it('nothing before the server has been up for one lease length', async () => {
+  it('nor of an earlier incarnation of the caller’s that it names', async () => {
     await database.expireLease(a);
-    expect(await b.execution.recover(b.held, 10 * 365 * 86_400_000, AT_ONCE)).toEqual([]);
+    const own = [a.incarnation];
+    expect(await b.execution.recover({ held: b.held, own, delaysMs: AT_ONCE })).toEqual([]);
+    expect(await recover()).toHaveLength(1);
+  });
+
+  describe('after the database was away from everybody', () => {
+    /** `worker` renewed for the last time `agoMs` before now. */
+    const lastRenewed = (worker: WorkerUnderTest, agoMs: number) =>
+      database.pool.query(
+        `UPDATE worker_session SET expires_at = now() + (lease_ms - $2::integer) * interval '1 millisecond'
+         WHERE incarnation = $1`,
+        [worker.incarnation, agoMs],
+      );
+    const unbrokenSeconds = async (incarnation: string) => {
+      const { rows } = await database.pool.query<{ seconds: number }>(
+        'SELECT extract(epoch FROM now() - unbroken_since)::float8 AS seconds FROM worker_session WHERE incarnation = $1',
+        [incarnation],
+      );
+      return rows[0]?.seconds ?? Number.NaN;
+    };
+
+    it('a statement that was on its way all the time recovers nothing: the caller has not renewed yet', async () => {
+      await database.expireLease(a);
+      await lastRenewed(b, 45_000);
+      expect(await recover()).toEqual([]);
+    });
+
+    it('nothing is recovered for one lease length after the caller’s renewal', async () => {
+      await database.expireLease(a);
+      await lastRenewed(b, 45_000);
+      await b.ownership.renew('b', [b.incarnation], 60_000);
+      expect(await unbrokenSeconds(b.incarnation)).toBeLessThan(30);
+      expect(await recover()).toEqual([]);
+      await database.pool.query(
+        `UPDATE worker_session SET unbroken_since = now() - interval '61 s' WHERE incarnation = $1`,
+        [b.incarnation],
+      );
+      expect(await recover()).toHaveLength(1);
+    });
+
+    it('a renewal that is merely a little late breaks nothing', async () => {
+      await lastRenewed(b, 35_000);
+      await b.ownership.renew('b', [b.incarnation], 60_000);
+      expect(await unbrokenSeconds(b.incarnation)).toBeGreaterThan(3_000);
+    });
+
+    it('a process that has just started waits; one that has a new session goes on as before', async () => {
+      await b.ownership.renew('b', [`${b.incarnation}-next`], 60_000);
+      expect(await unbrokenSeconds(`${b.incarnation}-next`)).toBeGreaterThan(3_000);
+      await lastRenewed(a, 45_000);
+      await a.ownership.renew('a', [`${a.incarnation}-next`], 60_000);
+      expect(await unbrokenSeconds(`${a.incarnation}-next`)).toBeLessThan(30);
+    });
   });
 
   it('waits for a renewal under way, which saves the attempt', async () => {
@@ -131,7 +181,9 @@ describe('recover', () => {
   it('under way, makes a renewal wait, which then comes too late', async () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
-    expect(await recovery.worker.execution.recover(b.held, LEASE_MS, AT_ONCE)).toHaveLength(1);
+    expect(
+      await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: AT_ONCE }),
+    ).toHaveLength(1);
     const renewal = a.ownership.renew('a', [a.incarnation], 60_000);
     await database.blocked(a);
     await recovery.commit();
@@ -142,7 +194,9 @@ describe('recover', () => {
   it('under way, makes an outcome wait, which is then refused', async () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
-    expect(await recovery.worker.execution.recover(b.held, LEASE_MS, AT_ONCE)).toHaveLength(1);
+    expect(
+      await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: AT_ONCE }),
+    ).toHaveLength(1);
     const late = outcomeOfA();
     await database.blocked(a);
     await recovery.commit();

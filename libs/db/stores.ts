@@ -208,7 +208,12 @@ export interface ExecutionStore {
   /**
    * In the partitions whose fence holds, ends attempts whose claimer's lease is over: charged as a failure with
    * the reason recorded; PENDING again after `delaysMs[failures]`, FAILED where that has run out, or removed.
-   * Does nothing before the database has been up for one lease length.
+   * Never what `own` incarnations run. Does nothing until the caller's lease has been renewed without a gap for
+   * its whole length: after an outage of the database, everybody renews before anybody is taken for dead.
    */
-  recover(held: readonly Held[], leaseMs: number, delaysMs: readonly number[]): Promise<Recovered[]>;
+  recover(request: {
+    readonly held: readonly Held[];
+    readonly own: readonly string[];
+    readonly delaysMs: readonly number[];
+  }): Promise<Recovered[]>;
 }

@@ -93,11 +93,15 @@ export class DatabaseUnderTest {
     for (const client of this.#openTransactions.splice(0)) await client.end().catch(() => undefined);
   }
 
-  /** A worker with a lease, which owns nothing yet. */
+  /** A worker with a lease that it has renewed for an hour, which owns nothing yet. */
   async worker(id: string, incarnation = `${id}-${randomUUID()}`): Promise<WorkerUnderTest> {
     const applicationName = workerApplicationName(randomUUID());
     const worker = new WorkerUnderTest(id, incarnation, applicationName, this.#openPool(applicationName));
     await worker.ownership.renew(id, [incarnation], LEASE_MS);
+    await this.pool.query(
+      `UPDATE worker_session SET unbroken_since = now() - interval '1 hour' WHERE incarnation = $1`,
+      [incarnation],
+    );
     return worker;
   }
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../../libs/runtime/thread.ts';
 import type { Held } from '../../../libs/db/stores.ts';
@@ -9,8 +8,9 @@ import type { FromKeeper, KeeperData, ToKeeper } from './messages.ts';
 export class KeeperClient implements Keeper {
   readonly #thread: Worker;
   readonly #beats: Int32Array;
-  #left: () => void = () => {};
-  #finished: () => void = () => {};
+  /** Resolves with what the thread said it has done, or with its failure. */
+  #failed = false;
+  readonly #waiting = new Map<'left' | 'finished', () => void>();
 
   /** @param applicationName of this process' Postgres connections */
   constructor(listener: KeeperListener, applicationName: string) {
@@ -21,7 +21,7 @@ export class KeeperClient implements Keeper {
       applicationName,
     } satisfies KeeperData);
     this.#thread.on('message', (message: FromKeeper) => this.#receive(message, listener));
-    this.#thread.on('error', (error) => listener.fatal(`keeper thread failed: ${String(error)}`));
+    this.#thread.on('error', (error) => this.#fail(`keeper thread failed: ${String(error)}`, listener));
   }
 
   beat(): void {
@@ -37,21 +37,30 @@ export class KeeperClient implements Keeper {
   }
 
   async leave(): Promise<void> {
-    const left = new Promise<void>((resolve) => {
-      this.#left = resolve;
-    });
+    const left = this.#told('left');
     this.#send({ type: 'leave' });
     await left;
   }
 
   async finish(): Promise<void> {
-    const finished = new Promise<void>((resolve) => {
-      this.#finished = resolve;
-    });
-    const exited = once(this.#thread, 'exit');
+    const finished = this.#told('finished');
     this.#send({ type: 'finish' });
     await finished;
-    await exited;
+    await this.#thread.terminate();
+  }
+
+  /** Resolves when the thread has said so, or can no longer. */
+  #told(what: 'left' | 'finished'): Promise<void> {
+    if (this.#failed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.set(what, resolve);
+    });
+  }
+
+  #fail(message: string, listener: KeeperListener): void {
+    this.#failed = true;
+    listener.fatal(message);
+    for (const resolve of this.#waiting.values()) resolve();
   }
 
   #send(message: ToKeeper): void {
@@ -63,17 +72,12 @@ export class KeeperClient implements Keeper {
       case 'held':
         listener.held(message.held);
         break;
-      case 'leaseRenewed':
-        listener.leaseRenewed(message.unbroken);
-        break;
       case 'fatal':
-        listener.fatal(message.message);
+        this.#fail(message.message, listener);
         break;
       case 'left':
-        this.#left();
-        break;
       case 'finished':
-        this.#finished();
+        this.#waiting.get(message.type)?.();
         break;
     }
   }

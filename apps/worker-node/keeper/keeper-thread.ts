@@ -23,8 +23,10 @@ const config = readWorkerConfig(process.env);
 const logger = createLogger({ app: 'worker-node', level: config.LOG_LEVEL, format: config.LOG_FORMAT });
 const send = (message: FromKeeper) => port.postMessage(message);
 
-// Two connections: a renewal must not wait behind an acquire that waits for a lock.
-const pool = createPool({ url: config.DATABASE_URL, applicationName, size: 2 });
+const database = { url: config.DATABASE_URL, applicationName, size: 1 };
+const pool = createPool(database);
+// A renewal waits neither behind an acquire that waits for a lock, nor for a connection that has gone dead.
+const leasePool = createPool({ ...database, statementTimeoutMs: config.SESSION_TIMEOUT_MS / 4 });
 const participant = new Participant({
   connect: () =>
     connectZooKeeper({
@@ -35,6 +37,7 @@ const participant = new Participant({
       logger,
     }),
   store: postgresOwnershipStore({ db: pool }),
+  leaseStore: postgresOwnershipStore({ db: leasePool }),
   paths: clusterPaths(config.CLUSTER_NAME),
   workerId: config.WORKER_ID,
   live: { host: hostname(), pid: process.pid, version: process.version },
@@ -42,7 +45,6 @@ const participant = new Participant({
   wedgedAfterMs: config.WEDGED_AFTER_MS,
   listener: {
     held: (held) => send({ type: 'held', held }),
-    leaseRenewed: (unbroken) => send({ type: 'leaseRenewed', unbroken }),
     fatal: (message) => send({ type: 'fatal', message }),
   },
   clock: systemClock,
@@ -60,7 +62,7 @@ const beatCheck = setInterval(() => {
 async function finish(): Promise<void> {
   clearInterval(beatCheck);
   await participant.finish();
-  await pool.end();
+  await Promise.all([pool.end(), leasePool.end()]);
   send({ type: 'finished' });
   port?.close();
 }

@@ -21,8 +21,6 @@ export interface Keeper {
 export interface KeeperListener {
   /** What may be claimed from now on, under which fence. */
   held(held: readonly Held[]): void;
-  /** The lease was renewed; `unbroken`: it had not run out since the renewal before. */
-  leaseRenewed(unbroken: boolean): void;
   /** The worker must not go on: `message` says why. */
   fatal(message: string): void;
 }

@@ -10,20 +10,18 @@ export interface LeaseOptions {
   readonly clock: Clock;
   /** Renewing is suspended while this says so. */
   readonly suspended: () => boolean;
-  readonly onRenewed: (unbroken: boolean) => void;
-  readonly onError: (error: unknown) => void;
+  readonly onRenewed: () => void;
+  readonly onError: (error: Error) => void;
 }
 
 /**
  * The lease of a worker's incarnations in Postgres, renewed three times per length by one statement for all of
- * them. A renewal that fails is repeated soon: the lease survives two lost ones.
+ * them. A renewal that fails is repeated soon; its store gives up on one that hangs, so that the lease survives it.
  */
 export class Lease {
   readonly #options: LeaseOptions;
   readonly #wakeup: Wakeup;
   #incarnations: readonly string[] = [];
-  /** When the last successful renewal was sent. */
-  #renewedAtMs = -Infinity;
   #ended = false;
 
   constructor(options: LeaseOptions) {
@@ -42,13 +40,10 @@ export class Lease {
 
   /** Renews now. Rejects with StoreUnavailableError while the database is away. */
   async renew(): Promise<void> {
-    const { store, workerId, leaseMs, clock, onRenewed } = this.#options;
+    const { store, workerId, leaseMs, onRenewed } = this.#options;
     if (this.#incarnations.length === 0) return;
-    const sentAtMs = clock.monotonicMs();
     await store.renew(workerId, this.#incarnations, leaseMs);
-    const unbroken = sentAtMs - this.#renewedAtMs <= leaseMs;
-    this.#renewedAtMs = sentAtMs;
-    onRenewed(unbroken);
+    onRenewed();
   }
 
   /** Renews until `end`. */

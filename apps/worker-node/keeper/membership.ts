@@ -67,7 +67,7 @@ export class Membership {
       this.#current = undefined;
     }
     if (!(await this.#clusterIsOurs())) return undefined;
-    if (this.#own.size === 0 && (await this.#predecessorLives())) return undefined;
+    if (this.#own.size === 0 && (await this.#predecessorLives(state.sessionTimeoutMs))) return undefined;
     if (this.#current?.epoch !== state.epoch) {
       this.#current = {
         epoch: state.epoch,
@@ -76,9 +76,11 @@ export class Membership {
       };
     }
     const { incarnation } = this.#current;
+    // Before it exists: a reply lost on the way must not make us a stranger to ourselves.
+    this.#own.add(incarnation);
     await this.#options.openLease();
     await this.#createNodes(incarnation, state.sessionId);
-    this.#own.add(incarnation);
+    await this.#refuseToBeSecond(incarnation);
     this.#current.joined = true;
     logger.info({ incarnation, session: `0x${state.sessionId.toString(16)}` }, 'joined the cluster');
     return incarnation;
@@ -129,22 +131,47 @@ export class Membership {
    *
    * @throws FatalError for a second process
    */
-  async #predecessorLives(): Promise<boolean> {
-    const { zk, paths, workerId, clock, sessionTimeoutMs, logger } = this.#options;
-    const { children } = await zk.getChildren(paths.live);
-    const others = children.filter((name) => parseInstanceName(name)?.id === workerId);
+  async #predecessorLives(negotiatedTimeoutMs: number): Promise<boolean> {
+    const { workerId, clock, sessionTimeoutMs, logger } = this.#options;
+    const others = await this.#others();
     if (others.length === 0) return false;
     if (this.#waitingSinceMs === undefined) {
       this.#waitingSinceMs = clock.monotonicMs();
       logger.info({ others }, `worker id ${workerId} is still registered: waiting for its session to end`);
     }
-    // Twice the timeout: the server rounds expiry up to its tick, and may have granted a longer one.
-    if (clock.monotonicMs() - this.#waitingSinceMs > 2 * sessionTimeoutMs + 1_000) {
-      throw new FatalError(
-        `worker id ${workerId} is in use by a live worker (${others.join(', ')}): give this one another WORKER_ID`,
-      );
-    }
+    // Twice the timeout: the server rounds expiry up to its tick.
+    const patienceMs = 2 * Math.max(sessionTimeoutMs, negotiatedTimeoutMs) + 1_000;
+    if (clock.monotonicMs() - this.#waitingSinceMs > patienceMs) throw this.#inUse(others);
     return true;
+  }
+
+  /** Two processes that looked at the same time have both seen nobody: the later one goes. */
+  async #refuseToBeSecond(incarnation: string): Promise<void> {
+    const { zk, paths, workerId } = this.#options;
+    const others = await this.#others();
+    if (others.length === 0) return;
+    const mine = await zk.exists(paths.liveInstance(workerId, incarnation));
+    for (const name of others) {
+      const stat = await zk.exists(`${paths.live}/${name}`);
+      if (stat !== null && mine !== null && stat.czxid < mine.czxid) throw this.#inUse([name]);
+    }
+  }
+
+  /** Live nodes of our worker id that are not ours. */
+  async #others(): Promise<string[]> {
+    const { zk, paths, workerId } = this.#options;
+    const { children } = await zk.getChildren(paths.live);
+    return children.filter((name) => {
+      const instance = parseInstanceName(name);
+      return instance?.id === workerId && !this.#own.has(instance.incarnation);
+    });
+  }
+
+  #inUse(others: readonly string[]): FatalError {
+    const { workerId } = this.#options;
+    return new FatalError(
+      `worker id ${workerId} is in use by a live worker (${others.join(', ')}): give this one another WORKER_ID`,
+    );
   }
 
   async #createNodes(incarnation: string, sessionId: bigint): Promise<void> {

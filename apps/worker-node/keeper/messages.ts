@@ -16,7 +16,6 @@ export type ToKeeper =
 
 export type FromKeeper =
   | { readonly type: 'held'; readonly held: readonly Held[] }
-  | { readonly type: 'leaseRenewed'; readonly unbroken: boolean }
   | { readonly type: 'fatal'; readonly message: string }
   | { readonly type: 'left' }
   | { readonly type: 'finished' };

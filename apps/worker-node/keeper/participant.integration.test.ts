@@ -69,7 +69,7 @@ describe('a worker’s part in the cluster', () => {
 
   it('keeps working while ZooKeeper is away, and comes back as another incarnation that is granted anew', async () => {
     const proxy = await zookeeper.proxy();
-    const w1 = bench.start({ workerId: 'w1', connectString: proxy.connectString });
+    const w1 = bench.start({ workerId: 'w1', connectString: proxy.connectString, wedgedAfterMs: 1_000 });
     const first = await bench.joined('w1');
     await bench.acknowledged('w1', first, await bench.grant('w1', first, { 0: 1 }));
     w1.participant.inUse([first]);
@@ -98,6 +98,18 @@ describe('a worker’s part in the cluster', () => {
     await eventually('the first lease ends', async () => (await bench.leases()).join() === second, {
       withinMs: 5_000,
     });
+  });
+
+  it('knows itself again when the reply to its joining was lost', async (context) => {
+    const { faults } = zookeeper.server;
+    context.skip(faults === undefined, 'only the embedded server can lose a chosen reply');
+    const lost = faults?.dropNextReply(({ type }) => type === 'multi');
+    const w1 = bench.start({ workerId: 'w1', ...here() });
+    await lost;
+    const incarnation = await bench.joined('w1');
+    await bench.acknowledged('w1', incarnation, await bench.grant('w1', incarnation, { 0: 1 }));
+    expect(w1.fatal()).toBeUndefined();
+    expect(await bench.incarnations('w1')).toEqual([incarnation]);
   });
 
   it('refuses to be the second with its worker id', async () => {

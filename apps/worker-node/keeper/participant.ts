@@ -7,7 +7,7 @@ import type { Paths } from '../../../libs/cluster/paths.ts';
 import type { Live } from '../../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
 import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
-import { StoreUnavailableError } from '../../../libs/db/stores.ts';
+import { StoreNotInitialisedError, StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { Held, OwnershipStore } from '../../../libs/db/stores.ts';
 import type { Logger } from '../../../libs/runtime/logger.ts';
 import { ControlZnodes } from './control-znodes.ts';
@@ -28,6 +28,8 @@ export interface ParticipantOptions {
   /** Opens a session with ZooKeeper; called again after a wedge. */
   readonly connect: () => ZooKeeper;
   readonly store: OwnershipStore;
+  /** For renewals alone: neither an acquire that waits nor a dead connection may hold one up. */
+  readonly leaseStore: OwnershipStore;
   readonly paths: Paths;
   readonly workerId: string;
   readonly live: Live;
@@ -73,20 +75,22 @@ export class Participant implements Keeper {
   #leaving = false;
   #ownershipLoop: Promise<void> = Promise.resolve();
   #leaseLoop: Promise<void> = Promise.resolve();
-  #trouble = '';
+  readonly #troubles = new Set<'cluster' | 'lease'>();
+  /** When each incarnation was last needed: a moment's doubt must not end a lease. */
+  readonly #neededAtMs = new Map<string, number>();
 
   constructor(options: ParticipantOptions) {
     this.#options = options;
     this.#wakeup = new Wakeup(options.clock);
     this.#beatAtMs = options.clock.monotonicMs();
     this.#lease = new Lease({
-      store: options.store,
+      store: options.leaseStore,
       workerId: options.workerId,
       leaseMs: options.sessionTimeoutMs,
       clock: options.clock,
       suspended: () => this.#wedged,
-      onRenewed: (unbroken) => options.listener.leaseRenewed(unbroken),
-      onError: (error) => this.#troubled(error),
+      onRenewed: () => this.#troubles.delete('lease'),
+      onError: (error) => this.#troubled('lease', error),
     });
     this.#cluster = this.#connect();
   }
@@ -161,13 +165,12 @@ export class Participant implements Keeper {
       let waitMs = RESYNC_MS;
       try {
         const joined = (await this.#mindTheBeat()) && (await this.#sync());
-        if (!joined) waitMs = NOT_JOINED_RETRY_MS;
+        if (joined) this.#troubles.delete('cluster');
+        else waitMs = NOT_JOINED_RETRY_MS;
         retries = 0;
-        this.#trouble = '';
       } catch (error) {
-        const transient = error instanceof StoreUnavailableError || isZooKeeperError(error);
-        if (!transient) throw error;
-        this.#troubled(error);
+        if (!isTransient(error)) throw error;
+        this.#troubled('cluster', error);
         waitMs = 20 + backoffMs(retries, random, RETRY);
         retries += 1;
       }
@@ -255,12 +258,22 @@ export class Participant implements Keeper {
     if (!this.#leaving) listener.held([...this.#held.values()]);
   }
 
-  /** The current incarnation's lease, and those under which something is held or still runs. */
+  /**
+   * The current incarnation's lease, and those under which something is held or still runs, or was lately: what
+   * the main loop says of itself may be old, as long as it is not taken for wedged.
+   */
   #keepLeases(): void {
+    const { clock, wedgedAfterMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const held = [...this.#held.values()].map((part) => part.incarnation);
     const current = this.#cluster.membership.incarnation;
-    const needed = new Set([...this.#inUse, ...[...this.#held.values()].map((held) => held.incarnation)]);
-    if (current !== undefined) needed.add(current);
-    this.#lease.keep([...needed]);
+    for (const needed of [...this.#inUse, ...held, ...(current === undefined ? [] : [current])]) {
+      this.#neededAtMs.set(needed, nowMs);
+    }
+    for (const [incarnation, neededAtMs] of this.#neededAtMs) {
+      if (nowMs - neededAtMs > wedgedAfterMs) this.#neededAtMs.delete(incarnation);
+    }
+    this.#lease.keep([...this.#neededAtMs.keys()]);
   }
 
   #connect(): ClusterSession {
@@ -281,10 +294,19 @@ export class Participant implements Keeper {
   }
 
   /** Says what is wrong once, until it has gone right again. */
-  #troubled(error: unknown): void {
-    const message = (error as Error).message;
-    if (this.#trouble !== '') return;
-    this.#trouble = message;
-    this.#options.logger.warn({ reason: message }, 'keeper: waiting for ZooKeeper or Postgres');
+  #troubled(what: 'cluster' | 'lease', error: Error): void {
+    if (this.#troubles.has(what)) return;
+    this.#troubles.add(what);
+    const doing = { cluster: 'cannot follow the cluster', lease: 'cannot renew the lease' }[what];
+    this.#options.logger.warn({ reason: error.message }, `keeper: ${doing}; trying again`);
   }
+}
+
+/** What waiting can mend. */
+function isTransient(error: unknown): error is Error {
+  return (
+    error instanceof StoreUnavailableError ||
+    error instanceof StoreNotInitialisedError ||
+    isZooKeeperError(error)
+  );
 }

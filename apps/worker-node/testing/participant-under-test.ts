@@ -79,6 +79,7 @@ export class ParticipantBench {
           random: systemRandom,
         }),
       store: this.ownership,
+      leaseStore: this.ownership,
       paths: this.paths,
       workerId: options.workerId,
       live: { host: 'test', pid: process.pid, version: 'test' },
@@ -88,7 +89,6 @@ export class ParticipantBench {
         held: (now) => {
           held = now;
         },
-        leaseRenewed: () => {},
         fatal: (message) => {
           fatal = message;
         },

@@ -27,6 +27,7 @@ export class Workbench {
   readonly tasks: TaskStore;
   readonly ownership: OwnershipStore;
   readonly execution: ExecutionStore;
+  readonly #pool: ReturnType<typeof createPool>;
   readonly #close: () => Promise<void>;
   readonly #workers: { worker: Worker; running: Promise<void> }[] = [];
 
@@ -34,6 +35,7 @@ export class Workbench {
     this.tasks = postgresTaskStore({ db: pool });
     this.ownership = postgresOwnershipStore({ db: pool });
     this.execution = postgresExecutionStore({ db: pool });
+    this.#pool = pool;
     this.#close = close;
   }
 
@@ -72,7 +74,6 @@ export class Workbench {
       handlerFor: () => options.handler ?? (() => Promise.resolve()),
       concurrency: options.concurrency ?? 10,
       graceMs: options.graceMs ?? 2_000,
-      leaseMs: LEASE_MS,
       clock: systemClock,
       random: systemRandom,
       logger: createLogger({ app: options.id, level: 'fatal', format: 'json' }),
@@ -99,6 +100,15 @@ export class Workbench {
     const [task] = await this.tasks.insert([{ name, key: null, payload: { of: name }, scheduledAtMs }]);
     if (task === undefined) throw new Error('one task gives one record');
     return task;
+  }
+
+  /** Gives an incarnation a lease that it has renewed for an hour, and so may recover others' tasks. */
+  async renewedForLong(workerId: string, incarnation: string): Promise<void> {
+    await this.ownership.renew(workerId, [incarnation], 60_000);
+    await this.#pool.query(
+      `UPDATE worker_session SET unbroken_since = now() - interval '1 hour' WHERE incarnation = $1`,
+      [incarnation],
+    );
   }
 
   ended(id: number, withinMs = 10_000): Promise<TaskRecord> {
@@ -132,7 +142,6 @@ class LeaseOnlyKeeper implements Keeper {
   readonly #options: LeaseOnlyKeeperOptions;
   readonly #timer: NodeJS.Timeout;
   #renewal: Promise<void>;
-  #renewals = 0;
 
   constructor(options: LeaseOnlyKeeperOptions) {
     this.#options = options;
@@ -143,9 +152,8 @@ class LeaseOnlyKeeper implements Keeper {
   }
 
   async #renew(): Promise<void> {
-    const { id, incarnation, ownership, listener } = this.#options;
+    const { id, incarnation, ownership } = this.#options;
     await ownership.renew(id, [incarnation], LEASE_MS);
-    listener.leaseRenewed(this.#renewals++ > 0);
   }
 
   beat(): void {}
@@ -189,6 +197,27 @@ export function losingReplies(
     finish: async (outcomes) => {
       const results = await store.finish(outcomes);
       return method === 'finish' ? lose(results) : results;
+    },
+  };
+}
+
+/** `store`, whose `finish` is unavailable while `away` says so. */
+export function withoutFinish(store: ExecutionStore, away: () => boolean): ExecutionStore {
+  return {
+    ...store,
+    finish: (outcomes) =>
+      away() ? Promise.reject(new StoreUnavailableError('away')) : store.finish(outcomes),
+  };
+}
+
+/** `store`, whose replies to claims that took something wait for `gate`. */
+export function holdingClaimReplies(store: ExecutionStore, gate: Promise<unknown>): ExecutionStore {
+  return {
+    ...store,
+    claim: async (request) => {
+      const result = await store.claim(request);
+      if (result.tasks.length > 0) await gate;
+      return result;
     },
   };
 }

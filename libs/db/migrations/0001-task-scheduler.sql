@@ -19,14 +19,16 @@ CREATE TABLE partition_owner (
 ) WITH (fillfactor = 50);
 
 -- The lease of one incarnation of a worker. backend_name is the application_name of its process' connections:
--- whom to end when one of them, frozen in the middle of a claim, holds up a move.
+-- whom to end when one of them, frozen in the middle of a claim, holds up a move. unbroken_since: from when on the
+-- process has renewed in time without a gap, and so has known the database to be there for everybody.
 CREATE TABLE worker_session (
-  incarnation  text PRIMARY KEY,
-  worker_id    text NOT NULL,
-  backend_name text NOT NULL,
-  lease_ms     integer NOT NULL CHECK (lease_ms > 0),
-  expires_at   timestamptz NOT NULL,
-  started_at   timestamptz NOT NULL DEFAULT now()
+  incarnation    text PRIMARY KEY,
+  worker_id      text NOT NULL,
+  backend_name   text NOT NULL,
+  lease_ms       integer NOT NULL CHECK (lease_ms > 0),
+  expires_at     timestamptz NOT NULL,
+  unbroken_since timestamptz NOT NULL,
+  started_at     timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
 -- scheduled_at is what the user asked for; due_at is when the next attempt may start. attempt counts the
@@ -97,6 +99,12 @@ BEGIN
   END LOOP;
   RETURN bucket;
 END $$;
+
+-- Whether a lease was last renewed less than 0.65 of its length before `at`. Renewals come every third of it, so
+-- an outage that costs anybody his lease lasts for two thirds at least, and shows as a gap in everybody's.
+CREATE FUNCTION renewed_in_time(expires_at timestamptz, lease_ms integer, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN at < expires_at - 0.35 * lease_ms * interval '1 millisecond';
 
 -- Wakes the owners of `partitions`, once a statement however many tasks it wrote: NOTIFY takes a global lock at
 -- commit. A list over the payload's limit of 8,000 bytes becomes '*'.

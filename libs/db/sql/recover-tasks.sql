@@ -1,8 +1,11 @@
 -- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
--- after $6[failures + 1] ms, FAILED where that has run out, deleted where removal was requested. The incarnation
--- is cleared, so that a late outcome is refused. At most $5 tasks.
--- $1 partitions, $2 epochs, $3 incarnations (under which each is held), $4 lease length in ms, $5 limit, $6 delays
--- Does nothing before the server has been up for one lease length: leases could not be renewed while it was down.
+-- after $5[failures + 1] ms, FAILED where that has run out, deleted where removal was requested. The incarnation
+-- is cleared, so that a late outcome is refused. At most $4 tasks.
+-- $1 partitions, $2 epochs, $3 incarnations (under which each is held), $4 limit, $5 delays, $6 all incarnations of
+-- the caller, whose attempts are its own business
+-- Does nothing unless the caller's own lease stands and has been renewed without a gap for its whole length: while
+-- the database was away from everybody nobody could renew, and on its return everybody gets the time to. Judged
+-- here and not before sending: this statement may itself have been on its way all through the outage.
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
 -- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows FOR SHARE, in order: a renewal comes before,
@@ -13,10 +16,12 @@ WITH own AS MATERIALIZED (
   FROM unnest($1::integer[], $2::bigint[], $3::text[]) AS h (partition_id, epoch, incarnation)
   JOIN partition_owner o
     ON o.partition_id = h.partition_id AND o.epoch = h.epoch AND o.incarnation = h.incarnation
-  WHERE pg_postmaster_start_time() + $4::double precision * interval '1 millisecond' < now()
+  JOIN worker_session s ON s.incarnation = h.incarnation
+  WHERE renewed_in_time(s.expires_at, s.lease_ms, now())
+    AND s.unbroken_since + s.lease_ms * interval '1 millisecond' <= now()
     AND EXISTS (
       SELECT FROM task
-      WHERE status = 'RUNNING' AND partition_id = ANY ($1) AND incarnation <> ALL ($3)
+      WHERE status = 'RUNNING' AND partition_id = ANY ($1) AND incarnation <> ALL ($6::text[])
     )
   ORDER BY o.partition_id
   FOR SHARE OF o
@@ -30,19 +35,19 @@ WITH own AS MATERIALIZED (
 ), running AS MATERIALIZED (
   SELECT id, incarnation, status FROM task
   WHERE status = 'RUNNING' AND partition_id = ANY (ARRAY(SELECT partition_id FROM own))
-    AND incarnation <> ALL ($3::text[])
+    AND incarnation <> ALL ($6::text[])
 ), expired AS MATERIALIZED (
   SELECT incarnation FROM worker_session
   WHERE incarnation IN (SELECT incarnation FROM running) AND expires_at <= now()
   ORDER BY incarnation
   FOR SHARE
 ), abandoned AS MATERIALIZED (
-  SELECT t.id, t.incarnation, t.cancel_requested_at IS NOT NULL AS cancelled, ($6::double precision[])[t.failures + 1] AS delay_ms
+  SELECT t.id, t.incarnation, t.cancel_requested_at IS NOT NULL AS cancelled, ($5::double precision[])[t.failures + 1] AS delay_ms
   FROM running r JOIN task t ON t.id = r.id
   WHERE t.status = r.status AND t.incarnation = r.incarnation
     AND (r.incarnation IN (SELECT incarnation FROM expired)
          OR NOT EXISTS (SELECT FROM worker_session s WHERE s.incarnation = r.incarnation))
-  ORDER BY t.id LIMIT $5::integer
+  ORDER BY t.id LIMIT $4::integer
   FOR UPDATE OF t SKIP LOCKED
 ), removed AS (
   DELETE FROM task t USING abandoned a WHERE t.id = a.id AND a.cancelled

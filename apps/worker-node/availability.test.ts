@@ -1,0 +1,59 @@
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { ManualClock } from '../../libs/testing/manual-clock.ts';
+import { seededRandom } from '../../libs/testing/seeded-random.ts';
+import { Availability } from './availability.ts';
+
+function availabilityWithLog(): { availability: Availability; said: string[] } {
+  const said: string[] = [];
+  const log = new Writable({
+    write(chunk: Buffer, _, done) {
+      said.push((JSON.parse(chunk.toString()) as { msg: string }).msg);
+      done();
+    },
+  });
+  const availability = new Availability({
+    clock: new ManualClock(),
+    random: seededRandom(1),
+    logger: pino(log),
+  });
+  return { availability, said };
+}
+
+const away = () => Promise.reject(new StoreUnavailableError('connection refused'));
+const there = () => Promise.resolve('answer');
+
+describe('what a worker says of its database', () => {
+  it('is said once when it goes away, and once when it is back', async () => {
+    const { availability, said } = availabilityWithLog();
+    for (let i = 0; i < 5; i += 1) await expect(availability.once('peek', away)).rejects.toThrow('refused');
+    expect(said).toEqual(['database unavailable: waiting for it']);
+    expect(await availability.once('peek', there)).toBe('answer');
+    expect(said).toEqual(['database unavailable: waiting for it', 'database is back']);
+  });
+
+  it('does not flap where it answers reads and refuses writes', async () => {
+    const { availability, said } = availabilityWithLog();
+    for (let i = 0; i < 5; i += 1) {
+      await availability.once('peek', there);
+      await expect(availability.once('claim', away)).rejects.toThrow();
+    }
+    expect(said).toEqual(['database unavailable: waiting for it']);
+    await availability.once('claim', there);
+    expect(said.at(-1)).toBe('database is back');
+  });
+
+  it('is waited for no longer than somebody wants to', async () => {
+    const { availability } = availabilityWithLog();
+    expect(await availability.untilAvailable('finish', away, AbortSignal.abort())).toBeUndefined();
+    await expect(
+      availability.untilAvailable(
+        'finish',
+        () => Promise.reject(new Error('a bug')),
+        new AbortController().signal,
+      ),
+    ).rejects.toThrow('a bug');
+  });
+});
