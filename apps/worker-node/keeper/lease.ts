@@ -7,6 +7,8 @@ export interface LeaseOptions {
   readonly store: OwnershipStore;
   readonly workerId: string;
   readonly leaseMs: number;
+  /** What the main loop says of itself may be this old: so long a lease is kept that is no longer asked for. */
+  readonly keptForMs: number;
   readonly clock: Clock;
   /** Renewing is suspended while this says so. */
   readonly suspended: () => boolean;
@@ -21,7 +23,8 @@ export interface LeaseOptions {
 export class Lease {
   readonly #options: LeaseOptions;
   readonly #wakeup: Wakeup;
-  #incarnations: readonly string[] = [];
+  /** When each incarnation was last said to be needed. */
+  readonly #neededAtMs = new Map<string, number>();
   #ended = false;
 
   constructor(options: LeaseOptions) {
@@ -30,19 +33,23 @@ export class Lease {
   }
 
   get incarnations(): readonly string[] {
-    return this.#incarnations;
+    return [...this.#neededAtMs.keys()];
   }
 
-  /** Which leases are kept from the next renewal on. */
-  keep(incarnations: readonly string[]): void {
-    this.#incarnations = incarnations;
+  /** The leases of these are renewed from the next renewal on, until they have not been needed for `keptForMs`. */
+  need(incarnations: readonly string[]): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const incarnation of incarnations) this.#neededAtMs.set(incarnation, nowMs);
+    for (const [incarnation, neededAtMs] of this.#neededAtMs) {
+      if (nowMs - neededAtMs > this.#options.keptForMs) this.#neededAtMs.delete(incarnation);
+    }
   }
 
   /** Renews now. Rejects with StoreUnavailableError while the database is away. */
   async renew(): Promise<void> {
     const { store, workerId, leaseMs, onRenewed } = this.#options;
-    if (this.#incarnations.length === 0) return;
-    await store.renew(workerId, this.#incarnations, leaseMs);
+    if (this.#neededAtMs.size === 0) return;
+    await store.renew(workerId, this.incarnations, leaseMs);
     onRenewed();
   }
 

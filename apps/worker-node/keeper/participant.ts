@@ -76,8 +76,6 @@ export class Participant implements Keeper {
   #ownershipLoop: Promise<void> = Promise.resolve();
   #leaseLoop: Promise<void> = Promise.resolve();
   readonly #troubles = new Set<'cluster' | 'lease'>();
-  /** When each incarnation was last needed: a moment's doubt must not end a lease. */
-  readonly #neededAtMs = new Map<string, number>();
 
   constructor(options: ParticipantOptions) {
     this.#options = options;
@@ -87,6 +85,7 @@ export class Participant implements Keeper {
       store: options.leaseStore,
       workerId: options.workerId,
       leaseMs: options.sessionTimeoutMs,
+      keptForMs: options.wedgedAfterMs,
       clock: options.clock,
       suspended: () => this.#wedged,
       onRenewed: () => this.#troubles.delete('lease'),
@@ -258,22 +257,11 @@ export class Participant implements Keeper {
     if (!this.#leaving) listener.held([...this.#held.values()]);
   }
 
-  /**
-   * The current incarnation's lease, and those under which something is held or still runs, or was lately: what
-   * the main loop says of itself may be old, as long as it is not taken for wedged.
-   */
+  /** The current incarnation's lease, and those under which something is held or still runs. */
   #keepLeases(): void {
-    const { clock, wedgedAfterMs } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const held = [...this.#held.values()].map((part) => part.incarnation);
     const current = this.#cluster.membership.incarnation;
-    for (const needed of [...this.#inUse, ...held, ...(current === undefined ? [] : [current])]) {
-      this.#neededAtMs.set(needed, nowMs);
-    }
-    for (const [incarnation, neededAtMs] of this.#neededAtMs) {
-      if (nowMs - neededAtMs > wedgedAfterMs) this.#neededAtMs.delete(incarnation);
-    }
-    this.#lease.keep([...this.#neededAtMs.keys()]);
+    const held = [...this.#held.values()].map((part) => part.incarnation);
+    this.#lease.need([...this.#inUse, ...held, ...(current === undefined ? [] : [current])]);
   }
 
   #connect(): ClusterSession {
