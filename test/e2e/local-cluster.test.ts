@@ -101,6 +101,28 @@ describe('npm start', () => {
     }
   });
 
+  it('waits for what is running, but not past a second Ctrl-C', async () => {
+    const launcher = start('--workers', '1');
+    await submit(await launcher.ready(), 'demo', { sleepMs: 60_000 });
+    await eventually('the task runs', () => launcher.lines.some((line) => line.includes('Handling event')), {
+      withinMs: 20_000,
+    });
+    launcher.ctrlC();
+    await eventually('the worker drains', () => launcher.lines.some((line) => DRAINING.test(line)), {
+      withinMs: 10_000,
+    });
+    let exit: number | string | undefined;
+    void launcher.exit.then((code) => (exit = code));
+    // Within a second of the first it would count as the same one: pressed until it is heard.
+    const ended = () => {
+      if (exit === undefined) launcher.ctrlC();
+      return exit !== undefined;
+    };
+    await eventually('it ends', ended, { withinMs: 8_000, everyMs: 500 });
+    expect(exit).toBe(0);
+    await launcher.leavesNothing();
+  });
+
   it('can be interrupted while it starts', async () => {
     const launcher = start();
     await eventually('a first line', () => launcher.lines.length > 0, { withinMs: 30_000 });
@@ -135,11 +157,14 @@ describe('npm start', () => {
   });
 });
 
-async function submit(url: string, name: string): Promise<Task> {
+/** A worker that has been told to stop. */
+const DRAINING = /^worker-1 .*SIGTERM: stopping/;
+
+async function submit(url: string, name: string, payload: object | null = null): Promise<Task> {
   const response = await fetch(`${url}/tasks`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ name }),
+    body: JSON.stringify({ name, payload }),
   });
   expect(response.status).toBe(201);
   return (await response.json()) as Task;
