@@ -29,7 +29,7 @@ export const workerSession = pgTable('worker_session', {
   backendName: text('backend_name').notNull(),
   leaseMs: integer('lease_ms').notNull(),
   expiresAt: time('expires_at').notNull(),
-  unbrokenSince: time('unbroken_since').notNull(),
+  unbrokenSince: time('unbroken_since').notNull().defaultNow(),
   startedAt: time('started_at').notNull().defaultNow(),
 });
 

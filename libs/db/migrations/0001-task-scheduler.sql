@@ -27,7 +27,7 @@ CREATE TABLE worker_session (
   backend_name   text NOT NULL,
   lease_ms       integer NOT NULL CHECK (lease_ms > 0),
   expires_at     timestamptz NOT NULL,
-  unbroken_since timestamptz NOT NULL,
+  unbroken_since timestamptz NOT NULL DEFAULT now(),
   started_at     timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
