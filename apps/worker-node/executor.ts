@@ -146,16 +146,16 @@ export class Executor {
   }
 
   async #start(tasks: readonly ClaimedTask[]): Promise<void> {
-    const ids = tasks.map(({ id }) => id);
     const { store, availability } = this.#options;
     const payloads = await availability.untilAvailable(
       'payloads',
-      () => store.payloads(ids),
+      () => store.payloads(tasks),
       this.#stop.signal,
     );
     if (payloads === undefined) return;
     for (const task of tasks) {
       const payload = payloads.get(task.id);
+      // Overtaken before it had begun.
       if (payload === undefined) this.#forget(task);
       else void this.#run(task, payload);
     }
@@ -188,7 +188,9 @@ export class Executor {
       end = { kind: 'COMPLETED' };
     } catch (error) {
       end = this.#failed(task, error);
-      logger.warn({ err: error, then: end.kind }, 'Event failed');
+      if (attempt.abort.signal.aborted) logger.info({ reason: errorText(error) }, 'Event aborted');
+      else logger.warn({ reason: errorText(error), then: end.kind }, 'Event failed');
+      logger.debug({ err: error }, 'what the handler threw');
     }
     this.#end(task, end);
   }

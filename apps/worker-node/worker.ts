@@ -19,7 +19,7 @@ const BEAT_MS = 250;
 const RECOVER_MS = 250;
 const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
-const SETTLED_MS = 5_000;
+const SETTLED_MS = 15_000;
 /** Outcomes of the last moment may still wait for the database this long after the grace. */
 const FLUSH_DEADLINE_MS = 2_000;
 

@@ -183,10 +183,16 @@ describe('claim', () => {
     expect(await a.execution.running(['another'])).toEqual([]);
   });
 
-  it('payloads are read apart', async () => {
+  it('payloads are read apart, and only of attempts that are still the reader’s', async () => {
     const payload = { deep: [1, 'two', null, { three: true }] };
-    const task = await database.submitOne({ payload });
-    expect(await a.execution.payloads([task.id, task.id + 1_000])).toEqual(new Map([[task.id, payload]]));
+    const task = await database.submitOne({ partition: 2, payload });
+    const { tasks } = await a.claim();
+    const mine = tasks.filter(({ id }) => id === task.id);
+    expect(await a.execution.payloads(mine)).toEqual(new Map([[task.id, payload]]));
+    const overtaken = mine.map((attempt) => ({ ...attempt, attempt: attempt.attempt - 1 }));
+    expect(await a.execution.payloads(overtaken)).toEqual(new Map());
+    const another = mine.map((attempt) => ({ ...attempt, incarnation: 'another' }));
+    expect(await a.execution.payloads(another)).toEqual(new Map());
   });
 });
 

@@ -56,8 +56,12 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
       );
       return { dbNowMs: row.now_ms, held: row.held, tasks: row.tasks.map(toClaimedTask) };
     },
-    async payloads(ids) {
-      const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [ids]);
+    async payloads(attempts) {
+      const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [
+        attempts.map(({ id }) => id),
+        attempts.map(({ attempt }) => attempt),
+        attempts.map(({ incarnation }) => incarnation),
+      ]);
       return new Map(rows.map(({ id, payload }) => [id, payload]));
     },
     finish: (outcomes) => finish(db, outcomes),

@@ -200,7 +200,10 @@ export interface ExecutionStore {
     readonly held: readonly Held[];
     readonly limit: number;
   }): Promise<ClaimResult>;
-  payloads(ids: readonly TaskId[]): Promise<Map<TaskId, Json>>;
+  /** Of those attempts that are still running as the database knows it; the others are missing. */
+  payloads(
+    attempts: readonly Pick<ClaimedTask, 'id' | 'attempt' | 'incarnation'>[],
+  ): Promise<Map<TaskId, Json>>;
   /** Records outcomes, each at most once, fenced by (id, attempt, incarnation, RUNNING). In the order of `outcomes`. */
   finish(outcomes: readonly Outcome[]): Promise<OutcomeResult[]>;
   /** What the database believes `incarnations` to be running: the read-back after a lost reply, and the cancellations. */

@@ -118,6 +118,10 @@ export class ClusterUnderTest {
     return api;
   }
 
+  get databaseUrl(): string {
+    return this.#env.DATABASE_URL ?? '';
+  }
+
   app(name: string): AppUnderTest {
     const app = this.apps.get(name);
     if (app === undefined) throw new Error(`no app ${name}`);

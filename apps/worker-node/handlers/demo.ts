@@ -3,6 +3,9 @@ import type { Clock } from '../../../libs/core/clock.ts';
 import type { Json } from '../../../libs/core/task.ts';
 import type { Handler } from './handler.ts';
 
+/** The longest a timer can run: 24.8 days. */
+const MAX_SLEEP_MS = 2 ** 31 - 1;
+
 function field(payload: Json, name: string): Json | undefined {
   if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) return undefined;
   return (payload as { readonly [key: string]: Json })[name];
@@ -15,7 +18,8 @@ function field(payload: Json, name: string): Json | undefined {
 export function demoHandler(clock: Clock): Handler {
   return async (payload, { attempt, signal }) => {
     const sleepMs = field(payload, 'sleepMs');
-    if (typeof sleepMs === 'number' && sleepMs > 0) await sleep(clock, sleepMs, signal);
+    if (typeof sleepMs === 'number' && sleepMs > 0)
+      await sleep(clock, Math.min(sleepMs, MAX_SLEEP_MS), signal);
     signal.throwIfAborted();
     const fail = field(payload, 'fail');
     if (fail === true || (typeof fail === 'number' && attempt <= fail)) {

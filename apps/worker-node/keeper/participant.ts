@@ -135,7 +135,11 @@ export class Participant implements Keeper {
     const released = this.#ownershipLoop
       .then(() => this.#release([...this.#held.values()]))
       .catch((error: unknown) => {
-        logger.warn({ err: error }, 'could not release in Postgres: the next owner’s epoch fences us');
+        if (!isTransient(error)) throw error;
+        logger.warn(
+          { reason: error.message },
+          'could not release in Postgres: the next owner’s epoch fences us',
+        );
       });
     await Promise.race([released, sleep(clock, LEAVE_DEADLINE_MS)]);
     // The live node goes last: when the controller hands our partitions on, their rows are free.
@@ -252,8 +256,13 @@ export class Participant implements Keeper {
       this.#held.delete(partition);
       this.#fenced.set(partition, { granted: grantedEpoch.get(partition) ?? 0, dbEpoch: epoch });
     }
-    if (result.fenced.length > 0)
-      logger.warn({ fenced: result.fenced }, 'grants refused by Postgres: asking for higher epochs');
+    if (result.fenced.length > 0) {
+      const partitions = result.fenced.length;
+      logger.warn(
+        { partitions },
+        'grants overtaken in Postgres, as after a loss of ZooKeeper’s data: asking for higher epochs',
+      );
+    }
     if (!this.#leaving) listener.held([...this.#held.values()]);
   }
 
