@@ -1,25 +1,16 @@
-import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { keptLog } from '../../libs/testing/kept-log.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
 import { Availability } from './availability.ts';
 
-function availabilityWithLog(): { availability: Availability; said: string[] } {
-  const said: string[] = [];
-  const log = new Writable({
-    write(chunk: Buffer, _, done) {
-      said.push((JSON.parse(chunk.toString()) as { msg: string }).msg);
-      done();
-    },
-  });
-  const availability = new Availability({
-    clock: new ManualClock(),
-    random: seededRandom(1),
-    logger: pino(log),
-  });
-  return { availability, said };
+function availabilityWithLog(): { availability: Availability; said: readonly string[] } {
+  const { logger, said } = keptLog();
+  return {
+    availability: new Availability({ clock: new ManualClock(), random: seededRandom(1), logger }),
+    said,
+  };
 }
 
 const away = () => Promise.reject(new StoreUnavailableError('connection refused'));

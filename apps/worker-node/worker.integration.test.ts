@@ -36,6 +36,19 @@ describe('a worker', () => {
     expect(seen).toEqual([{ of: 'hello' }]);
   });
 
+  it('says which partitions it polls when that changes, and that there are none but once', async () => {
+    const { setHeld, said, incarnation } = await bench.startWorker({ id: 'w1', partitions: [3, 1] });
+    setHeld([{ partition: 1, epoch: 1, incarnation }]);
+    setHeld([{ partition: 1, epoch: 1, incarnation }]);
+    setHeld([]);
+    setHeld([]);
+    expect(said.filter((line) => line.startsWith('Polling'))).toEqual([
+      'Polling events for partitions: [1, 3]',
+      'Polling events for partitions: [1]',
+      'Polling events for partitions: [] (none is assigned to this worker)',
+    ]);
+  });
+
   it('never runs more at a time than it is allowed to, and everything in the end', async () => {
     let running = 0;
     let most = 0;

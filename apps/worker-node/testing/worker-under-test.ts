@@ -12,9 +12,9 @@ import type {
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
-import { createLogger } from '../../../libs/runtime/logger.ts';
 import { systemClock, systemRandom } from '../../../libs/runtime/system.ts';
 import { eventually } from '../../../libs/testing/eventually.ts';
+import { keptLog } from '../../../libs/testing/kept-log.ts';
 import { createTestDatabase } from '../../../libs/testing/postgres.ts';
 import type { Handler } from '../handlers/handler.ts';
 import type { Keeper, KeeperListener } from '../keeper/keeper.ts';
@@ -62,12 +62,18 @@ export class Workbench {
     handler?: Handler;
     concurrency?: number;
     graceMs?: number;
-  }): Promise<{ worker: Worker; incarnation: string; setHeld: (held: readonly Held[]) => void }> {
+  }): Promise<{
+    worker: Worker;
+    incarnation: string;
+    setHeld: (held: readonly Held[]) => void;
+    said: readonly string[];
+  }> {
     const incarnation = `${options.id}-incarnation`;
     await this.ownership.renew(options.id, [incarnation], LEASE_MS);
     const grants = options.partitions.map((partition) => ({ partition, epoch: options.epoch ?? 1 }));
     await this.ownership.acquire({ workerId: options.id, incarnation, grants, lockTimeoutMs: 1_000 });
     let listener: KeeperListener | undefined;
+    const { logger, said } = keptLog();
     const worker = new Worker({
       workerId: options.id,
       store: options.store ?? this.execution,
@@ -76,7 +82,7 @@ export class Workbench {
       graceMs: options.graceMs ?? 2_000,
       clock: systemClock,
       random: systemRandom,
-      logger: createLogger({ app: options.id, level: 'fatal', format: 'json' }),
+      logger,
       startKeeper: (here) => {
         listener = here;
         return new LeaseOnlyKeeper({
@@ -93,7 +99,7 @@ export class Workbench {
     this.#workers.push({ worker, running });
     const setHeld = (held: readonly Held[]) => listener?.held(held);
     setHeld(grants.map((grant) => ({ ...grant, incarnation })));
-    return { worker, incarnation, setHeld };
+    return { worker, incarnation, setHeld, said };
   }
 
   async submit(name: string, scheduledAtMs: number | null = null): Promise<TaskRecord> {
