@@ -63,7 +63,7 @@ describe('GET and DELETE /tasks/:id', () => {
   });
 
   const refusedIds = ['x', '1.5', '-1', '+1', '01', '1e3', '0x1', '%20', '%00', '١', 'NaN'];
-  it.each([...refusedIds, '9007199254740992', '9007199254740993', '9'.repeat(5_000), ''])(
+  it.each([...refusedIds, '9007199254740992', '9007199254740993', '9'.repeat(5_000)])(
     'refuses the id %.30s',
     async (id) => {
       const { api } = startApp();
@@ -115,7 +115,7 @@ describe('what has no route', () => {
     expect(options.headers.allow).toBe(methods.join(', '));
   });
 
-  it.each(['/', '/task', '/tasks/1/2', '/TASKS', '/cluster/', '/..%2f', '//', '/favicon.ico', '*'])(
+  it.each(['/', '/task', '/tasks/1/2', '/TASKS', '/..%2f', '//', '/favicon.ico', '*'])(
     '%s is nowhere, whatever is sent to it',
     async (url) => {
       const { api } = startApp();
@@ -136,6 +136,24 @@ describe('what has no route', () => {
   it.each(['/%', '/tasks/%zz', '/tasks/%ff'])('%s is no percent-encoding', async (url) => {
     const { api } = startApp();
     expectProblem(await api.inject(url), 'malformed-request', 400);
+  });
+
+  it.each(['/', '//'])('ends alike with and without %s', async (slashes) => {
+    const { api, store } = startApp();
+    const submitted = await api.inject({ method: 'POST', url: `/tasks${slashes}`, payload: { name: 'x' } });
+    expect(submitted.statusCode).toBe(201);
+    expect(submitted.headers.location).toBe('/tasks/1');
+    for (const url of ['/cluster', '/healthz', '/readyz', '/tasks/1']) {
+      expect((await api.inject(url + slashes)).statusCode, url).toBe(200);
+    }
+    // No task has an empty id.
+    for (const method of ['GET', 'DELETE'] as const) {
+      const response = await api.inject({ method, url: `/tasks${slashes}` });
+      expectProblem(response, 'method-not-allowed', 405);
+      expect(response.headers.allow).toBe('POST, OPTIONS');
+    }
+    expect((await api.inject({ method: 'DELETE', url: `/tasks/1${slashes}` })).statusCode).toBe(204);
+    expect(store.tasks.size).toBe(0);
   });
 
   it('answers HEAD as GET, without the body', async () => {

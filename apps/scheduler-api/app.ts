@@ -67,8 +67,13 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     handlerTimeout: limits.handlerTimeoutMs,
     // While stopping, what arrives on a connection that is still open is served like anything else.
     return503OnClosing: false,
-    // An id of any length is refused as an id; Node bounds the whole URL at 16 KiB.
-    routerOptions: { maxParamLength: 16 * 1024 },
+    routerOptions: {
+      // An id of any length is refused as an id; Node bounds the whole URL at 16 KiB.
+      maxParamLength: 16 * 1024,
+      // `/tasks/` and `/tasks//` are `/tasks`, and no task with an empty id.
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
     // Node's own refusal would have no body.
     http: { requireHostHeader: false },
     frameworkErrors: answerError,

@@ -2,15 +2,25 @@ import { isUtf8 } from 'node:buffer';
 import type { Api } from './app.ts';
 import { Problem } from './problem.ts';
 
-/** Bodies are JSON and nothing else. */
+/** Bodies are JSON and nothing else, as they are: not compressed. */
 export function addJsonParser(api: Api): void {
   api.removeAllContentTypeParsers();
-  api.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+  api.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     try {
+      refuseContentEncoding(request.headers['content-encoding']);
       done(null, parseJsonBody(body));
     } catch (error) {
       done(error as Problem);
     }
+  });
+}
+
+/** @throws Problem `unsupported-content-encoding`, with what is accepted (RFC 9110, section 15.5.16) */
+function refuseContentEncoding(encoding = 'identity'): void {
+  if (encoding.trim().toLowerCase() === 'identity') return;
+  throw new Problem('unsupported-content-encoding', {
+    detail: 'Send the body without a Content-Encoding.',
+    headers: { 'accept-encoding': 'identity' },
   });
 }
 

@@ -5,6 +5,8 @@ export type ScheduledTime =
 
 const DATE_TIME =
   /^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)[Tt](?<hour>\d\d):(?<minute>\d\d):(?<second>\d\d)(?:\.(?<fraction>\d+))?(?<offset>[Zz]|[+-]\d\d:\d\d)?$/;
+/** Said of what is no such text at all. */
+export const NOT_A_TIME = 'must be an RFC 3339 time such as 2030-12-31T23:59:59Z';
 /** More digits than any clock has, and a bound on the work an absurd one makes. */
 const MAX_LENGTH = 64;
 /** What RFC 3339 can write, and so what we can answer with: years 0000 to 9999, in UTC. */
@@ -20,7 +22,7 @@ const MAX_EPOCH_MS = Date.parse('9999-12-31T23:59:59.999Z');
  */
 export function parseScheduledTime(text: string): ScheduledTime {
   const fields = text.length <= MAX_LENGTH ? DATE_TIME.exec(text)?.groups : undefined;
-  if (fields === undefined) return refused('must be an RFC 3339 time such as 2030-12-31T23:59:59Z');
+  if (fields === undefined) return refused(NOT_A_TIME);
   const [year, month, day] = [Number(fields.year), Number(fields.month), Number(fields.day)];
   if (month < 1 || month > 12 || day < 1 || day > daysIn(year, month))
     return refused('is a date that does not exist');

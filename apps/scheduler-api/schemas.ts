@@ -6,7 +6,7 @@ import type { PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores
 import { parseScheduledTime } from './scheduled-time.ts';
 
 /** Characters are Unicode code points, as JSON Schema counts them. */
-const MAX_TEXT_LENGTH = 200;
+export const MAX_TEXT_LENGTH = 200;
 
 const ShortText = Type.String({ minLength: 1, maxLength: MAX_TEXT_LENGTH });
 

@@ -3,12 +3,21 @@ import { Compile } from 'typebox/compile';
 import type { InputError } from './json-guard.ts';
 import { MAX_ERRORS, escapePointer, findJsonFaults } from './json-guard.ts';
 import { Problem } from './problem.ts';
-import { parseScheduledTime } from './scheduled-time.ts';
+import { NOT_A_TIME, parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
 import type { Submission } from './submission-batcher.ts';
 
 /** Of a payload as compact JSON text in UTF-8, however it was written in the request. */
 export const MAX_PAYLOAD_BYTES = 256 * 1024;
+
+const MUST_BE_SHORT_TEXT = `must be a string of 1 to ${schemas.MAX_TEXT_LENGTH} characters`;
+/** What is said of a value of the wrong type or length, by its pointer. */
+const MUST_BE: Readonly<Record<string, string>> = {
+  '': 'must be an object',
+  '/name': MUST_BE_SHORT_TEXT,
+  '/key': MUST_BE_SHORT_TEXT,
+  '/scheduledTime': NOT_A_TIME,
+};
 
 const shape = Compile(schemas.Submission);
 
@@ -44,7 +53,7 @@ function invalidTask(errors: readonly InputError[]): Problem {
   });
 }
 
-/** The validator's wording, with the pointer at the member that is meant rather than at its parent. */
+/** Our wording of what the validator found, with the pointer at the member that is meant rather than at its parent. */
 function toInputErrors(error: TLocalizedValidationError): InputError[] {
   switch (error.keyword) {
     case 'required':
@@ -60,7 +69,12 @@ function toInputErrors(error: TLocalizedValidationError): InputError[] {
     case 'boolean':
       // Says again, one by one, what additionalProperties says.
       return [];
+    case 'type':
+    case 'minLength':
+    case 'maxLength':
+      return [{ pointer: error.instancePath, detail: MUST_BE[error.instancePath] ?? error.message }];
     default:
+      // Of a refinement, which words it itself.
       return [{ pointer: error.instancePath, detail: error.message }];
   }
 }
