@@ -23,13 +23,13 @@ export class AssignmentReport {
     if (moves > 0) this.#logger.info(`assigned: ${describe(target)}; ${moves} moved`);
   }
 
-  /** How many workers live. That there are none yet is as it should be; that there are none left is not. */
+  /** How many workers live; none is said once, and no warning: it is so when a cluster starts and when it stops. */
   observeWorkers(count: number): void {
     const before = this.#workers;
     this.#workers = count;
     if (count > 0 || before === 0) return;
-    if (before === undefined) this.#logger.info('no live workers yet: every partition waits');
-    else this.#logger.warn('no live workers any more: every partition waits');
+    const since = before === undefined ? 'yet' : 'any more';
+    this.#logger.info(`no live workers ${since}: every partition waits`);
   }
 }
 

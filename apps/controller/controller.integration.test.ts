@@ -1,10 +1,12 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ackCodec, leaderCodec, liveCodec, planCodec } from '../../libs/cluster/records.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
+import { startTcpProxy } from '../../libs/testing/tcp-proxy.ts';
 import { startTestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import type { TestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import type { Snapshot } from './snapshot.ts';
 import { ClusterUnderTest, grantsByPartition, isSettled, loads } from './testing/cluster-under-test.ts';
+import type { RunningController } from './testing/cluster-under-test.ts';
 
 const PARTITIONS = 64;
 const WITHIN = { withinMs: 15_000 };
@@ -196,6 +198,30 @@ describe('controllers', () => {
     const after = await settled('the move is finished', workersAre(2));
     expect(loads(after)).toEqual({ a: 4, b: 4 });
     expect([...after.plan.epoch].sort()).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
+  });
+
+  it('say once that they lead, and once that they do so no longer, even where nobody tells them', async () => {
+    const network = await startTcpProxy(server.connectString);
+    onTestFinished(() => network.close());
+    await cluster.initialise(8);
+    const leader = await cluster.startController('c1', {}, network.connectString);
+    await cluster.join('a');
+    await settled('one has all', workersAre(1));
+    const standby = await cluster.startController('c2');
+
+    network.blackHole();
+    await eventually('the standby leads', async () => (await leaderId()) === 'c2', WITHIN);
+    await eventually('the leader that was knows', () => leader.log.includes('no longer leading'), WITHIN);
+    network.forward();
+    const zk = await cluster.observer();
+    const candidates = async () => (await zk.getChildren(cluster.paths.election)).children;
+    await eventually('it stands by', async () => (await candidates()).length === 2, WITHIN);
+    await leader.stop();
+    await standby.stop();
+
+    const said = ({ log }: RunningController) => log.filter((line) => /lead|elect/.test(line));
+    expect(said(leader)).toEqual(['leading', 'no longer leading']);
+    expect(said(standby)).toEqual(['leading', 'no longer leading']);
   });
 });
 

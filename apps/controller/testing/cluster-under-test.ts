@@ -16,7 +16,7 @@ import { ScriptedWorker } from './scripted-worker.ts';
 
 export interface RunningController {
   readonly zk: ZooKeeper;
-  /** What it has logged, messages only. */
+  /** What it has logged at its default level, messages only. */
   readonly log: readonly string[];
   /** Ends it as SIGTERM would: it resigns and closes its session. */
   stop(): Promise<void>;
@@ -47,9 +47,10 @@ export class ClusterUnderTest {
     return this.#observer;
   }
 
-  async connect(): Promise<ZooKeeper> {
+  /** A session of its own, by another way to the same server where `connectString` says so. */
+  async connect(connectString = this.#connectString): Promise<ZooKeeper> {
     const zk = connectZooKeeper({
-      connectString: this.#connectString,
+      connectString,
       sessionTimeoutMs: this.#sessionTimeoutMs,
       clock: systemClock,
       random: systemRandom,
@@ -59,8 +60,12 @@ export class ClusterUnderTest {
     return zk;
   }
 
-  async startController(id: string, timing: Partial<PipelineTiming> = {}): Promise<RunningController> {
-    const zk = await this.connect();
+  async startController(
+    id: string,
+    timing: Partial<PipelineTiming> = {},
+    connectString?: string,
+  ): Promise<RunningController> {
+    const zk = await this.connect(connectString);
     const log: string[] = [];
     const stopping = new AbortController();
     const running = runController(
@@ -110,7 +115,7 @@ export class ClusterUnderTest {
 const ignore = () => undefined;
 
 function recording(log: string[]): Logger {
-  return pino({ level: 'debug' }, { write: (line) => log.push((JSON.parse(line) as { msg: string }).msg) });
+  return pino({ level: 'info' }, { write: (line) => log.push((JSON.parse(line) as { msg: string }).msg) });
 }
 
 /** Every partition's grant as `worker@epoch`, `-` where nobody has been granted it. */
