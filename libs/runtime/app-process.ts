@@ -1,7 +1,6 @@
-import { ConfigError } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
 import type { Logger } from './logger.ts';
 import { createLogger } from './logger.ts';
-import { readConfig } from './config.ts';
 import { settings } from './settings.ts';
 
 export interface AppProcess {
@@ -27,24 +26,14 @@ const ORPHAN_DEADLINE_MS = 5_000;
  * The life of one process: logger, signals, ordered close, exit code.
  *
  * `run` returns when the work is over (a one-shot job) or when `stopping` is aborted (a service). Exit codes:
- * 0 for a normal end, 1 for a fault, 2 for invalid configuration.
+ * 0 for a normal end, 1 for a fault, 2 for invalid configuration. `run` reads its configuration before it first
+ * waits, so that what is wrong with the logger's is reported together with the rest.
  */
 export async function runAppProcess(
   app: string,
   run: (process: AppProcess) => Promise<void>,
 ): Promise<never> {
-  let logger: Logger;
-  try {
-    const { LOG_LEVEL, LOG_FORMAT } = readConfig(
-      { LOG_LEVEL: settings.LOG_LEVEL, LOG_FORMAT: settings.LOG_FORMAT },
-      process.env,
-    );
-    logger = createLogger({ app, level: LOG_LEVEL, format: LOG_FORMAT });
-  } catch (error) {
-    console.error(`${app}: ${(error as Error).message}`);
-    process.exit(2);
-  }
-
+  const { logger, faults } = openLogger(app);
   const closers: { name: string; close: () => Promise<void> }[] = [];
   const stop = new AbortController();
   let stoppingSinceMs = 0;
@@ -72,7 +61,16 @@ export async function runAppProcess(
 
   let exitCode = 0;
   try {
-    await run({ logger, stopping: stop.signal, onClose: (name, close) => closers.push({ name, close }) });
+    const running = run({
+      logger,
+      stopping: stop.signal,
+      onClose: (name, close) => closers.push({ name, close }),
+    });
+    if (faults.length > 0) {
+      logger.fatal((await allFaults(faults, running)).message);
+      process.exit(2);
+    }
+    await running;
   } catch (error) {
     exitCode = error instanceof ConfigError ? 2 : 1;
     if (error instanceof ConfigError || error instanceof StartupError) logger.fatal(error.message);
@@ -91,6 +89,30 @@ export async function runAppProcess(
     clearTimeout(deadline);
   }
   process.exit(exitCode);
+}
+
+/** The logger as configured; with faults, which end the process soon, one of the default settings to tell them. */
+function openLogger(app: string): { logger: Logger; faults: readonly string[] } {
+  const from = { LOG_LEVEL: settings.LOG_LEVEL, LOG_FORMAT: settings.LOG_FORMAT };
+  const open = (env: NodeJS.ProcessEnv) => {
+    const { LOG_LEVEL, LOG_FORMAT } = readConfig(from, env);
+    return createLogger({ app, level: LOG_LEVEL, format: LOG_FORMAT });
+  };
+  try {
+    return { logger: open(process.env), faults: [] };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { logger: open({}), faults: error.faults };
+  }
+}
+
+/** The logger's faults, and those that `running` has found in the rest of the configuration. */
+async function allFaults(faults: readonly string[], running: Promise<void>): Promise<ConfigError> {
+  const others = await Promise.race([running, Promise.resolve()]).then(
+    () => [],
+    (error: unknown) => (error instanceof ConfigError ? error.faults : []),
+  );
+  return new ConfigError([...new Set([...others, ...faults])]);
 }
 
 /**

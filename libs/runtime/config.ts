@@ -104,7 +104,9 @@ export function databaseUrl(options: Common): Setting<string> {
     default: options.default,
     secret: true,
     parse(value) {
-      if (!URL.canParse(value) || !['postgres:', 'postgresql:'].includes(new URL(value).protocol)) {
+      const url = URL.canParse(value) ? new URL(value) : undefined;
+      // Without `//` there is no host, and what is meant as the password would be the path.
+      if (url === undefined || !['postgres:', 'postgresql:'].includes(url.protocol) || url.hostname === '') {
         throw new Error('must be a URL such as postgres://user:password@host:5432/database');
       }
       return value;
