@@ -59,6 +59,11 @@ export default tseslint.config(
     ['embedded', 'testing'],
     'production never imports testing',
   ),
+  forbid(
+    ['libs/embedded/**/*.ts'],
+    ['cluster', 'db', 'testing', 'apps'],
+    'embedded knows core and runtime; the apps it runs are processes of their own',
+  ),
   {
     // Tests may reach for any helper, and for the servers they run against.
     files: ['**/*.test.ts', 'test/**/*.ts', 'apps/*/testing/**/*.ts'],

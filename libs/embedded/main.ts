@@ -1,7 +1,5 @@
 /** `npm start`: the whole scheduler on this machine. */
-import { readConfig } from '../runtime/config.ts';
 import { StartupError } from '../runtime/app-process.ts';
-import { settings } from '../runtime/settings.ts';
 import { systemClock } from '../runtime/system.ts';
 import type { LocalClusterOptions } from './local-cluster/command-line.ts';
 import { readCommandLine } from './local-cluster/command-line.ts';
@@ -41,12 +39,11 @@ async function run(options: LocalClusterOptions): Promise<number> {
   process.stdout.on('error', () => stop.abort());
 
   try {
-    const { SHUTDOWN_GRACE_MS } = readConfig({ SHUTDOWN_GRACE_MS: settings.SHUTDOWN_GRACE_MS }, process.env);
     return await runLocalCluster({
       options,
       output: createOutput({ stream: process.stdout, names: processNames(options) }),
       clock: systemClock,
-      stopGraceMs: SHUTDOWN_GRACE_MS + CLOSING_MS,
+      stopGraceMs: options.shutdownGraceMs + CLOSING_MS,
       stopping: stop.signal,
       forcing: force.signal,
     });

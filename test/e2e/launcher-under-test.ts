@@ -10,6 +10,15 @@ import { eventually } from '../../libs/testing/eventually.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const READY_WITHIN_MS = 60_000;
 
+export interface LauncherOptions {
+  /** Of all that is around us, it gets this and PATH only. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Run by npm itself, which then is what signals go to; else by the command that npm runs. */
+  readonly npm?: boolean;
+  /** Who runs it, where that is not us. */
+  readonly account?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
 /** `npm start -- …` as a user would run it, in a process group of its own as in a terminal. */
 export class LauncherUnderTest {
   /** What it wrote, standard output and error alike. */
@@ -20,9 +29,13 @@ export class LauncherUnderTest {
   /** In the environment of every process that it starts, directly or not. */
   readonly #mark = `LAUNCHER_UNDER_TEST=${randomUUID()}`;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  constructor(args: readonly string[], { env, npm = false, account }: LauncherOptions = {}) {
     const [name = '', value] = this.#mark.split('=');
-    this.#child = spawn(process.execPath, ['bin/run.mjs', 'libs/embedded/main.ts', ...args], {
+    const [command, ...first] = npm
+      ? (['npm', 'start', '--'] as const)
+      : ([process.execPath, 'bin/run.mjs', 'libs/embedded/main.ts'] as const);
+    this.#child = spawn(command, [...first, ...args], {
+      ...account,
       cwd: ROOT,
       env: { PATH: process.env['PATH'], ...env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -48,6 +61,15 @@ export class LauncherUnderTest {
       throw new Error(this.lines.join('\n'), { cause: error });
     });
     return url;
+  }
+
+  /** Ends one of its processes as a crash would: the one whose command line holds `command`. */
+  async crash(command: string): Promise<void> {
+    const [pid] = [...(await this.processes())].flatMap(([pid, line]) =>
+      line.includes(command) ? [pid] : [],
+    );
+    if (pid === undefined) throw new Error(`no process of ${command}`);
+    process.kill(pid, 'SIGKILL');
   }
 
   /** Ctrl-C under npm: the terminal tells the whole group, and npm passes on what it was told. */

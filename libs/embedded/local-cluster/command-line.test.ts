@@ -16,6 +16,8 @@ describe('the command line of npm start', () => {
         dataDir: '/home/me/scheduler/.data',
         databaseUrl: undefined,
         zookeeperConnect: undefined,
+        shutdownGraceMs: 10_000,
+        logFormat: 'pretty',
       },
     });
   });
@@ -26,6 +28,8 @@ describe('the command line of npm start', () => {
       PARTITIONS: '16',
       DATABASE_URL: 'postgres://db/x',
       ZOOKEEPER_CONNECT: 'zk:2181',
+      SHUTDOWN_GRACE_MS: '500',
+      LOG_FORMAT: 'json',
     };
     const args = ['--workers', '5', '--controllers=2', '--port', '9090', '--data', 'elsewhere'];
     expect(run(args, env)).toMatchObject({
@@ -37,13 +41,15 @@ describe('the command line of npm start', () => {
         dataDir: '/home/me/scheduler/elsewhere',
         databaseUrl: 'postgres://db/x',
         zookeeperConnect: 'zk:2181',
+        shutdownGraceMs: 500,
+        logFormat: 'json',
       },
     });
   });
 
   it.each([
     [['--wrokers', '5'], "Unknown option '--wrokers'"],
-    [['five'], "Unexpected argument 'five'"],
+    [['5'], "Unexpected argument '5': flags go after --, as in npm start -- --workers 5"],
     [['--workers'], "Option '--workers <value>' argument missing"],
     [['--workers', 'five'], '--workers: "five": must be a whole number from 1 to 50'],
     [['--workers', '0'], '--workers: "0": must be a whole number from 1 to 50'],
@@ -62,8 +68,32 @@ describe('the command line of npm start', () => {
     expect(JSON.stringify(answer)).not.toContain('secret');
   });
 
-  it('explains itself', () => {
-    expect(run(['--help'])).toMatchObject({
+  it('reports everything that is wrong at once: flags by their name, variables by theirs', () => {
+    const env = {
+      PORT: 'wrong, but --port stands over it',
+      PARTITIONS: '0',
+      SHUTDOWN_GRACE_MS: 'abc',
+      LOG_LEVEL: 'loud',
+      WORKER_CONCURRENCY: '',
+    };
+    expect(run(['--port', '0', '--workers', '0', '--data', ''], env)).toEqual({
+      kind: 'invalid',
+      message: [
+        '--data: must name a directory',
+        '--workers: "0": must be a whole number from 1 to 50',
+        'PARTITIONS: "0": must be a whole number from 1 to 65536',
+        'SHUTDOWN_GRACE_MS: "abc": must be a whole number from 0 to 3600000',
+        'LOG_LEVEL: "loud": must be one of trace, debug, info, warn, error, fatal',
+      ].join('\n'),
+    });
+  });
+
+  it('gives each process a name of its own, whatever the environment says', () => {
+    expect(run([], { WORKER_ID: '/', CONTROLLER_ID: '/' })).toMatchObject({ kind: 'run' });
+  });
+
+  it.each(['--help', '-h'])('explains itself at %s', (flag) => {
+    expect(run([flag])).toMatchObject({
       kind: 'help',
       text: expect.stringContaining('--workers N') as string,
     });

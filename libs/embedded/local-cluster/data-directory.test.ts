@@ -25,4 +25,16 @@ describe('the data directory', () => {
     await writeFile(join(parent, 'file'), '');
     await expect(lockDataDirectory(join(parent, 'file/data'))).rejects.toThrow('lies under, a file');
   });
+
+  it('is made by two at once, for one of them', async () => {
+    const dir = join(parent, 'made/at/once');
+    const both = await Promise.allSettled([lockDataDirectory(dir), lockDataDirectory(dir)]);
+    expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it.runIf(process.platform === 'linux')('cannot lie where no directories can be made', async () => {
+    await expect(lockDataDirectory('/proc/data/scheduler')).rejects.toThrow(
+      'cannot make /proc/data/scheduler: its file system takes no directories',
+    );
+  });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Clock } from '../../core/clock.ts';
 import { StartupError } from '../../runtime/app-process.ts';
@@ -91,12 +92,24 @@ async function startServers(run: LocalClusterRun, supervisor: Supervisor): Promi
     supervisor.adopt(postgres);
     ownDatabaseUrl = postgres.url;
   }
+  const zookeeperDir = join(dataDir, zookeeperDirName(databaseUrl));
   const [zookeeper] =
-    zookeeperConnect === undefined ? supervisor.start([zookeeperSpec(join(dataDir, 'zookeeper'))]) : [];
+    zookeeperConnect === undefined ? supervisor.start([zookeeperSpec(zookeeperDir, run.options)]) : [];
   return {
     databaseUrl: databaseUrl ?? (await ownDatabaseUrl) ?? '',
     zookeeperConnect: zookeeperConnect ?? (await addressOf(zookeeper)),
   };
+}
+
+/**
+ * A directory for each database: the ZooKeeper of a cluster knows which database it goes with, and would refuse
+ * another one. One that is new is filled from the database.
+ */
+function zookeeperDirName(databaseUrl: string | undefined): string {
+  if (databaseUrl === undefined) return 'zookeeper';
+  const { hostname, port, pathname } = new URL(databaseUrl);
+  const database = `${hostname}:${port === '' ? '5432' : port}${pathname}`;
+  return `zookeeper-${createHash('sha256').update(database).digest('hex').slice(0, 8)}`;
 }
 
 /** What the process of a server says once it can be reached. */

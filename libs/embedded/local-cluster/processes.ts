@@ -18,13 +18,22 @@ export interface AppSpecs {
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /** The embedded ZooKeeper, which keeps its data in `dataDir`. */
-export function zookeeperSpec(dataDir: string): ProcessSpec {
-  return { name: 'zookeeper', file: file('zookeeper-process.ts'), args: [dataDir] };
+export function zookeeperSpec(dataDir: string, { logFormat }: LocalClusterOptions): ProcessSpec {
+  return {
+    name: 'zookeeper',
+    file: file('zookeeper-process.ts'),
+    args: [dataDir],
+    env: { LOG_FORMAT: logFormat },
+  };
 }
 
 /** The product's own processes; `options.port` is the port the API gets. */
 export function appSpecs(options: LocalClusterOptions, servers: Servers): AppSpecs {
-  const env = { DATABASE_URL: servers.databaseUrl, ZOOKEEPER_CONNECT: servers.zookeeperConnect };
+  const env = {
+    DATABASE_URL: servers.databaseUrl,
+    ZOOKEEPER_CONNECT: servers.zookeeperConnect,
+    LOG_FORMAT: options.logFormat,
+  };
   const app = (name: string, main: string, own: Record<string, string>): ProcessSpec => ({
     name,
     file: file(`../../../apps/${main}/main.ts`),

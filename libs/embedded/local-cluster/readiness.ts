@@ -22,8 +22,8 @@ const POLL_MS = 100;
 const REQUEST_DEADLINE_MS = 2_000;
 
 /**
- * Resolves once the API says that it is ready, all workers are alive and every partition has an owner among
- * the living; also when aborted.
+ * Resolves once the API says that it is ready, all workers are alive, every partition has an owner among the
+ * living and, where there are enough of them, every worker a partition; also when aborted.
  * @throws StartupError at the deadline, saying what is missing
  */
 export async function clusterReady(options: ReadinessOptions): Promise<void> {
@@ -51,8 +51,12 @@ async function whatIsMissing({ url, workerIds }: ReadinessOptions): Promise<stri
     const alive = new Set(workers.filter((worker) => worker.alive).map((worker) => worker.id));
     const absent = workerIds.filter((id) => !alive.has(id));
     if (absent.length > 0) return `${absent.join(', ')} not there yet`;
+    const owners = new Set(partitions.map(({ owner }) => owner));
+    const idle = workerIds.filter((id) => !owners.has(id));
     const orphans = partitions.filter(({ owner }) => owner === null || !alive.has(owner)).length;
-    return orphans === 0 ? undefined : `${orphans} of ${partitions.length} partitions without an owner`;
+    if (orphans > 0) return `${orphans} of ${partitions.length} partitions without an owner`;
+    const enoughForAll = partitions.length >= alive.size;
+    return enoughForAll && idle.length > 0 ? `${idle.join(', ')} without a partition` : undefined;
   } catch {
     return 'the API does not answer';
   }

@@ -52,7 +52,7 @@ export class SupervisedProcess {
     this.#clock = clock;
     const args = ['--disable-warning=ExperimentalWarning', RUN, spec.file, ...(spec.args ?? [])];
     this.#child = spawn(process.execPath, args, {
-      env: { ...process.env, LOG_FORMAT: 'pretty', PARENT_PIPE: '1', ...spec.env },
+      env: { ...process.env, PARENT_PIPE: '1', ...spec.env },
       stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
       detached: true,
     });
