@@ -1,7 +1,9 @@
 /** What the documents name is there, and what is written in two places is the same in both. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { startApp } from '../apps/scheduler-api/testing/start-app.ts';
 import { settings } from '../libs/runtime/settings.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -14,6 +16,33 @@ const captures = (text: string, pattern: RegExp) =>
 const BY_HOST_NAME = ['WORKER_ID', 'CONTROLLER_ID'];
 /** Fixed by docker-compose.yml or the image: of no use in an .env. */
 const FIXED_IN_CONTAINERS = ['DATABASE_URL', 'ZOOKEEPER_CONNECT', 'HOST', ...BY_HOST_NAME];
+
+/** The `$ curl …` calls of a document as requests to the API, each with what is shown as its answer. */
+function curlCalls(text: string) {
+  const calls = text.matchAll(/^\$ curl ((?:.*\\\n)*.*)\n([^]*?)(?=^\$ |^```)/gm);
+  return [...calls].map(([, command = '', shown = '']) => {
+    const words = command.replaceAll('\\\n', ' ').matchAll(/'([^']*)'|(\S+)/g);
+    const { values, positionals } = parseArgs({
+      args: [...words].map(([, quoted, bare]) => quoted ?? bare ?? ''),
+      allowPositionals: true,
+      options: {
+        include: { type: 'boolean', short: 'i' },
+        request: { type: 'string', short: 'X', default: 'GET' },
+        header: { type: 'string', short: 'H', multiple: true, default: [] },
+        data: { type: 'string', short: 'd' },
+      },
+    });
+    expect(positionals).toEqual([expect.stringMatching(/^localhost:8080\//)]);
+    const headers = values.header.map((header) => header.split(/: */) as [string, string]);
+    const request = {
+      method: values.request as 'GET',
+      url: positionals[0]?.replace('localhost:8080', '') ?? '',
+      headers: Object.fromEntries(headers),
+      ...(values.data === undefined ? {} : { payload: values.data }),
+    };
+    return { request, shown };
+  });
+}
 
 describe('README.md', () => {
   const readme = read('README.md');
@@ -30,7 +59,7 @@ describe('README.md', () => {
     const flags = captures(readme, /npm start -- ([^`\n]*)/g).flatMap((rest) =>
       captures(rest, /(--[a-z]+)/g),
     );
-    for (const flag of flags) expect(usage).toContain(`\n  ${flag} `);
+    for (const flag of flags) expect(usage).toMatch(new RegExp(`^ {2}(-\\w, )?${flag} `, 'm'));
   });
 
   it('names services of docker-compose.yml that exist', () => {
@@ -38,6 +67,45 @@ describe('README.md', () => {
     const named = captures(readme, /docker compose [^\n`]*--scale ([a-z-]+)=/g);
     expect(named.length).toBeGreaterThan(0);
     expect(services).toEqual(expect.arrayContaining(named));
+  });
+
+  it('shows calls of the API that are answered as it shows', async () => {
+    const { api } = startApp();
+    const calls = curlCalls(readme);
+    const called = calls.map(({ request: { method, url } }) => `${method} ${url}`);
+    expect(called).toEqual(['POST /tasks', 'GET /tasks/1', 'DELETE /tasks/1', 'GET /cluster']);
+    for (const [index, { request, shown }] of calls.entries()) {
+      const answer = await api.inject(request);
+      const status = captures(shown, /^HTTP\/1\.1 (\d+) /gm)[0] ?? '200';
+      expect(`${answer.statusCode}`, called[index]).toBe(status);
+      expect(answer.headers.location).toBe(captures(shown, /^location: (.*)$/gm)[0]);
+      for (const field of captures(shown, /("\w+":)/g)) expect(answer.body).toContain(field);
+    }
+  });
+
+  it('names bodies of POST /tasks that are taken, and routes that exist', async () => {
+    const { api, post } = startApp();
+    const bodies = captures(readme, /`(\{"name":[^`]*\})`/g);
+    expect(bodies.length).toBeGreaterThan(0);
+    for (const body of bodies) expect((await post(body)).statusCode, body).toBe(201);
+    const routes = [...readme.matchAll(/`(GET|POST|PUT|PATCH|DELETE) (\/[\w/:]*)`/g)];
+    expect(routes.length).toBeGreaterThan(0);
+    for (const [route, method = '', url = ''] of routes) {
+      expect(api.hasRoute({ method, url }), route).toBe(true);
+    }
+  });
+
+  it('quotes lines of the log as they are written', () => {
+    const launcher = read('libs/embedded/local-cluster/local-cluster.ts');
+    for (const part of ['ready: ', ' workers; Ctrl-C stops everything)', 'try: curl -X POST ']) {
+      expect(readme).toContain(part);
+      expect(launcher).toContain(part);
+    }
+    const executor = read('apps/worker-node/executor.ts');
+    const fields = captures(captures(readme, /(INFO: Handling event \{.*\})/g)[0] ?? '', /"(\w+)":/g);
+    expect(fields.length).toBeGreaterThan(0);
+    expect(executor).toContain("'Handling event'");
+    for (const field of fields) expect(executor).toMatch(new RegExp(`\\b${field}[:,]`));
   });
 
   it('describes every setting as the code does', () => {
