@@ -24,15 +24,18 @@ describe('npm start', () => {
   let parent: string;
   let dataDir: string;
   let launchers: LauncherUnderTest[];
+  let servers: (() => Promise<unknown>)[];
   beforeEach(async () => {
     parent = await mkdtemp(join(tmpdir(), 'local-cluster-'));
     // Postgres does not run as root: where we are, it must be able to get there as someone else.
     await chmod(parent, 0o755);
     dataDir = join(parent, 'data');
     launchers = [];
+    servers = [];
   });
   afterEach(async () => {
     for (const launcher of launchers) await launcher.kill();
+    for (const stop of servers) await stop();
     await rm(parent, { recursive: true, force: true, maxRetries: 10 });
   });
 
@@ -41,7 +44,15 @@ describe('npm start', () => {
     launchers.push(launcher);
     return launcher;
   }
-  const start = (...args: readonly string[]) => launch(['--port', '0', '--data', dataDir, ...args]);
+  const start = (args: readonly string[] = [], options?: LauncherOptions) =>
+    launch(['--port', '0', '--data', dataDir, ...args], options);
+
+  /** An empty database of a server that is there already. */
+  async function givenDatabase(): Promise<string> {
+    const database = await createTestDatabase({ migrated: false });
+    servers.push(() => database.drop());
+    return database.url;
+  }
 
   it('handles tasks, stops in order at Ctrl-C and leaves nothing but its data', async () => {
     // Twice as many processes waiting as there are processors: all take twice as long.
@@ -51,7 +62,7 @@ describe('npm start', () => {
     const url = await first.ready();
     const readyMs = performance.now() - startedMs;
     console.log(
-      `ready after ${(readyMs / 1_000).toFixed(1)} s, the machine ${busy.toFixed(1)} times as busy as it can be`,
+      `ready after ${(readyMs / 1_000).toFixed(1)} s; 15 s times ${busy.toFixed(1)} are allowed, for what else runs here`,
     );
     expect(readyMs).toBeLessThan(READY_WITHIN_MS * busy);
 
@@ -72,70 +83,58 @@ describe('npm start', () => {
     expect(lastLineOf('zookeeper', first.lines)).toBeLessThan(lastLineOf('postgres', first.lines));
     await first.leavesNothing();
 
-    const args = ['--port', '0', '--data', dataDir, '--workers', '1', '--controllers', '2'];
-    const npm = launch(args, { npm: true });
+    const npm = start(['--workers', '1', '--controllers', '2'], { npm: true });
     expect(await get(await npm.ready(), id)).toMatchObject({ id, status: 'COMPLETED' });
     // To npm alone, as by a service manager; it ends no sooner than what it runs.
     npm.signal('SIGTERM');
     await npm.exit;
-    expect(npm.lines.at(-1)).toBe('stopped');
+    expect(npm.lines).toContain('stopped');
     expect((await npm.processes()).size).toBe(0);
   });
 
   it('leaves nothing when it or a process of it is killed, and starts again, with another database too', async () => {
-    const killed = start('--workers', '1');
+    const killed = start(['--workers', '1']);
     const { id } = await submit(await killed.ready(), 'survivor');
     killed.signal('SIGKILL');
     await killed.leavesNothing();
 
-    const next = start('--workers', '1');
+    const next = start(['--workers', '1']);
     await completed(await next.ready(), id);
     await next.crash('bin/postgres -D');
     expect(await next.exit).toBe(1);
     expect(next.lines).toContainEqual(expect.stringMatching(/^postgres ended .*: stopping everything$/));
     await next.leavesNothing();
 
-    const database = await createTestDatabase({ migrated: false });
-    try {
-      const args = ['--port', '0', '--data', dataDir, '--workers', '1'];
-      const elsewhere = launch(args, { env: { DATABASE_URL: database.url } });
-      const url = await elsewhere.ready();
-      await completed(url, (await submit(url, 'elsewhere')).id);
-      await elsewhere.crash('apps/worker-node/main.ts');
-      expect(await elsewhere.exit).toBe(1);
-      expect(elsewhere.lines).toContain('worker-1 was killed by SIGKILL: stopping everything');
-      await elsewhere.leavesNothing();
-    } finally {
-      await database.drop();
-    }
+    const elsewhere = start(['--workers', '1'], { env: { DATABASE_URL: await givenDatabase() } });
+    const url = await elsewhere.ready();
+    await completed(url, (await submit(url, 'elsewhere')).id);
+    await elsewhere.crash('apps/worker-node/main.ts');
+    expect(await elsewhere.exit).toBe(1);
+    expect(elsewhere.lines).toContain('worker-1 was killed by SIGKILL: stopping everything');
+    await elsewhere.leavesNothing();
   });
 
   it('uses the servers it is given; says which process ended by itself, and stops the others', async () => {
-    const database = await createTestDatabase({ migrated: false });
     const zookeeper = await startTestZooKeeper({ tickTimeMs: 500 });
-    try {
-      const env = {
-        DATABASE_URL: database.url,
-        ZOOKEEPER_CONNECT: zookeeper.connectString,
-        LOG_FORMAT: 'json',
-      };
-      const launcher = launch(['--port', '0', '--data', dataDir, '--workers', '1'], { env });
-      await launcher.ready();
-      expect(launcher.lines).toContainEqual(expect.stringMatching(/^worker-1 +\| \{"level":"info",/));
-      const processes = await launcher.processes();
-      expect([...processes.values()].filter((command) => command.includes(dataDir))).toHaveLength(1);
-      await launcher.crash('apps/controller/main.ts');
-      expect(await launcher.exit).toBe(1);
-      expect(launcher.lines).toContain('controller-1 was killed by SIGKILL: stopping everything');
-      await launcher.leavesNothing();
-    } finally {
-      await zookeeper.stop();
-      await database.drop();
-    }
+    servers.push(() => zookeeper.stop());
+    const env = {
+      DATABASE_URL: await givenDatabase(),
+      ZOOKEEPER_CONNECT: zookeeper.connectString,
+      LOG_FORMAT: 'json',
+    };
+    const launcher = start(['--workers', '1'], { env });
+    await launcher.ready();
+    expect(launcher.lines).toContainEqual(expect.stringMatching(/^worker-1 +\| \{"level":"info",/));
+    const processes = await launcher.processes();
+    expect([...processes.values()].filter((command) => command.includes(dataDir))).toHaveLength(1);
+    await launcher.crash('apps/controller/main.ts');
+    expect(await launcher.exit).toBe(1);
+    expect(launcher.lines).toContain('controller-1 was killed by SIGKILL: stopping everything');
+    await launcher.leavesNothing();
   });
 
   it('waits for what is running, but not past a second Ctrl-C', async () => {
-    const launcher = start('--workers', '1');
+    const launcher = start(['--workers', '1'], { env: { DATABASE_URL: await givenDatabase() } });
     await submit(await launcher.ready(), 'demo', { sleepMs: 60_000 });
     await eventually('the task runs', () => launcher.lines.some((line) => line.includes('Handling event')), {
       withinMs: 20_000,
@@ -221,6 +220,8 @@ async function completed(url: string, id: number): Promise<void> {
   const isCompleted = async () => (await get(url, id)).status === 'COMPLETED';
   await eventually(`task ${id} is completed`, isCompleted, { withinMs: 20_000 });
 }
+
+const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 
 const lastLineOf = (process: string, lines: readonly string[]) =>
   lines.findLastIndex((line) => line.startsWith(`${process} `));
