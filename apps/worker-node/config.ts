@@ -20,5 +20,3 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv) {
     env,
   );
 }
-
-export type WorkerConfig = ReturnType<typeof readWorkerConfig>;

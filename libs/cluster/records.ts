@@ -97,13 +97,6 @@ const Plan = Type.Object({
 export type Plan = Static<typeof Plan>;
 export const planCodec = codec('plan', Plan);
 
-/** `/workers/<id>`: an administrator's wish. */
-const WorkerWish = Type.Object({
-  state: Type.Union([Type.Literal('ENABLED'), Type.Literal('DRAIN'), Type.Literal('DISABLED')]),
-});
-export type WorkerWish = Static<typeof WorkerWish>;
-export const workerWishCodec = codec('worker wish', WorkerWish);
-
 /** `/live/<id>~<incarnation>`, ephemeral. */
 const Live = Type.Object({ host: Type.String(), pid: Type.Integer(), version: Type.String() });
 export type Live = Static<typeof Live>;
