@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock, systemRandom } from '../runtime/system.ts';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { deferred } from '../testing/deferred.ts';
 import { eventually } from '../testing/eventually.ts';
+import { startTcpProxy } from '../testing/tcp-proxy.ts';
 import { TaskDueListener } from './task-due-listener.ts';
 
 const WITHIN = { withinMs: 10_000 };
@@ -60,18 +62,46 @@ describe('task-due listener', () => {
 
   it('keeps trying where nobody answers as Postgres, and ends when closed', async () => {
     let attempts = 0;
+    const closed = deferred<unknown>();
     const refusing = createServer((socket) => {
       attempts += 1;
+      // At the worst moment: it is closed just before it is refused once more.
+      if (attempts === 3) closed.resolve(listener.close());
       socket.destroy();
     });
     await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
     const { port } = refusing.address() as AddressInfo;
     const { listener, due, states } = listen(`postgres://nobody@127.0.0.1:${port}/none`);
-    await eventually('it has tried three times', () => attempts >= 3, WITHIN);
-    await listener.close();
+    await closed.promise;
     await listener.close();
     expect([due, states]).toEqual([[], []]);
     refusing.close();
+  });
+
+  it(
+    'ends at once when closed while it waits for an answer to its connection',
+    { timeout: 4_000 },
+    async () => {
+      const proxy = await startTcpProxy(new URL(database.url).host);
+      proxy.staySilent();
+      const { listener, states } = listen(`postgres://nobody@${proxy.connectString}/none`);
+      await eventually('it has connected', () => proxy.accepted === 1, WITHIN);
+      await listener.close();
+      expect(states).toEqual([]);
+      await proxy.close();
+    },
+  );
+
+  it('ends at once when closed while its connection is silent', { timeout: 4_000 }, async () => {
+    const proxy = await startTcpProxy(new URL(database.url).host);
+    const through = new URL(database.url);
+    through.host = proxy.connectString;
+    const { listener, due } = listen(through.href);
+    await eventually('it listens', () => due.length === 1, WITHIN);
+    proxy.blackHole();
+    await listener.close();
+    expect(due).toEqual(['*']);
+    await proxy.close();
   });
 
   it('calls nobody after it was closed', async () => {

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Timer } from '../core/clock.ts';
@@ -34,7 +35,7 @@ export class TaskDueListener {
   readonly #options: TaskDueListenerOptions;
   readonly #closing = new AbortController();
   readonly #loop: Promise<void>;
-  #client: pg.Client | undefined;
+  #socket: Socket | undefined;
 
   /** Starts connecting. */
   constructor(options: TaskDueListenerOptions) {
@@ -45,7 +46,7 @@ export class TaskDueListener {
   /** Stops listening; no callback runs afterwards. Idempotent. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#client?.end();
+    this.#socket?.destroy();
     await this.#loop;
   }
 
@@ -62,14 +63,18 @@ export class TaskDueListener {
   /** One connection, from its start to its end. Whether it came to listen. */
   async #listenUntilLost(): Promise<boolean> {
     const { url, applicationName, onDue, onListening } = this.#options;
+    // Ours, to be destroyed: after `client.end()` a pending connect() never settles, and before a silent peer end()
+    // does not either.
+    const socket = new Socket();
     const client = new pg.Client({
+      stream: () => socket,
       connectionString: url,
       application_name: applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: CONNECT_TIMEOUT_MS,
       keepAlive: true,
     });
-    this.#client = client;
+    this.#socket = socket;
     const lost = new Promise<void>((resolve) => {
       client.once('end', resolve);
       client.on('error', () => resolve());
@@ -88,7 +93,7 @@ export class TaskDueListener {
       onDue('*');
       const beat = () => {
         heartbeat = this.#options.clock.schedule(HEARTBEAT_MS, () => {
-          client.query('SELECT 1').then(beat, () => void client.end());
+          client.query('SELECT 1').then(beat, () => socket.destroy());
         });
       };
       beat();
@@ -98,7 +103,7 @@ export class TaskDueListener {
     } finally {
       heartbeat?.cancel();
       if (listening && !this.#closing.signal.aborted) onListening?.(false);
-      await client.end().catch(() => undefined);
+      socket.destroy();
     }
     return listening;
   }
