@@ -49,6 +49,7 @@ export default tseslint.config(
     'runtime knows core only',
   ),
   forbid(['apps/controller/**/*.ts'], ['db', 'embedded', 'testing'], 'the controller needs ZooKeeper only'),
+  forbid(['apps/cluster-admin/**/*.ts'], ['db', 'embedded', 'testing'], 'wishes live in ZooKeeper only'),
   forbid(
     ['apps/scheduler-api/**/*.ts'],
     ['cluster', 'embedded', 'testing'],

@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: no servers. integration: real Postgres and ZooKeeper, one app or library at a time.
- * e2e: whole clusters of real processes, one file at a time. compose: the containers, for npm run test:full.
+ * e2e: whole clusters of real processes, one file at a time. For npm run test:full besides: faults, the outages that
+ * take a minute and the ensembles; compose, the containers.
  */
 export default defineConfig({
   test: {
@@ -10,14 +11,14 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{apps,libs,test}/**/*.test.ts'],
-          exclude: ['**/*.integration.test.ts', 'test/e2e/**', 'test/compose/**', '**/node_modules/**'],
+          include: ['{apps,libs,simulation,test}/**/*.test.ts'],
+          exclude: ['**/*.integration.test.ts', 'test/{e2e,faults,compose}/**', '**/node_modules/**'],
         },
       },
       {
         test: {
           name: 'integration',
-          include: ['{apps,libs,test}/**/*.integration.test.ts'],
+          include: ['{apps,libs,simulation,test}/**/*.integration.test.ts'],
           globalSetup: ['libs/testing/postgres-global-setup.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
@@ -30,6 +31,16 @@ export default defineConfig({
           globalSetup: ['libs/testing/postgres-global-setup.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          globalSetup: ['libs/testing/postgres-global-setup.ts'],
+          fileParallelism: false,
+          testTimeout: 240_000,
           hookTimeout: 120_000,
         },
       },
