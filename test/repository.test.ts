@@ -117,7 +117,9 @@ describe('README.md', () => {
         ? 'host name'
         : setting.default === undefined
           ? 'required'
-          : `\`${setting.default}\``,
+          : setting.default === ''
+            ? 'none'
+            : `\`${setting.default}\``,
       meaning: setting.description,
     }));
     expect(documented).toEqual(actual);

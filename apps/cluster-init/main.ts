@@ -4,6 +4,7 @@ import { runAppProcess } from '../../libs/runtime/app-process.ts';
 import { readConfig } from '../../libs/runtime/config.ts';
 import { settings } from '../../libs/runtime/settings.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
+import { settleAccess } from './access.ts';
 import { bootstrap } from './bootstrap.ts';
 
 await runAppProcess('cluster-init', async (app) => {
@@ -11,6 +12,7 @@ await runAppProcess('cluster-init', async (app) => {
     {
       DATABASE_URL: settings.DATABASE_URL,
       ZOOKEEPER_CONNECT: settings.ZOOKEEPER_CONNECT,
+      ZOOKEEPER_AUTH: settings.ZOOKEEPER_AUTH,
       CLUSTER_NAME: settings.CLUSTER_NAME,
       SESSION_TIMEOUT_MS: settings.SESSION_TIMEOUT_MS,
       PARTITIONS: settings.PARTITIONS,
@@ -20,16 +22,19 @@ await runAppProcess('cluster-init', async (app) => {
   const system = { clock: systemClock, random: systemRandom, logger: app.logger };
   const zk = connectZooKeeper({
     connectString: config.ZOOKEEPER_CONNECT,
+    auth: config.ZOOKEEPER_AUTH,
     sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
     ...system,
   });
+  const paths = clusterPaths(config.CLUSTER_NAME);
   app.onClose('the ZooKeeper session', () => zk.close());
   await bootstrap({
     databaseUrl: config.DATABASE_URL,
     zk,
-    paths: clusterPaths(config.CLUSTER_NAME),
+    paths,
     partitions: config.PARTITIONS,
     stopping: app.stopping,
     ...system,
   });
+  await settleAccess({ zk, root: paths.root, auth: config.ZOOKEEPER_AUTH, ...system });
 });

@@ -11,6 +11,7 @@ await runAppProcess('controller', async (app) => {
   const config = readConfig(
     {
       ZOOKEEPER_CONNECT: settings.ZOOKEEPER_CONNECT,
+      ZOOKEEPER_AUTH: settings.ZOOKEEPER_AUTH,
       CLUSTER_NAME: settings.CLUSTER_NAME,
       SESSION_TIMEOUT_MS: settings.SESSION_TIMEOUT_MS,
       CONTROLLER_ID: settings.CONTROLLER_ID,
@@ -20,6 +21,7 @@ await runAppProcess('controller', async (app) => {
   const system = { clock: systemClock, random: systemRandom, logger: app.logger };
   const zk = connectZooKeeper({
     connectString: config.ZOOKEEPER_CONNECT,
+    auth: config.ZOOKEEPER_AUTH,
     sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
     ...system,
   });

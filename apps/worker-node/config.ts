@@ -8,6 +8,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv) {
       DATABASE_URL: settings.DATABASE_URL,
       DATABASE_POOL_SIZE: settings.DATABASE_POOL_SIZE,
       ZOOKEEPER_CONNECT: settings.ZOOKEEPER_CONNECT,
+      ZOOKEEPER_AUTH: settings.ZOOKEEPER_AUTH,
       CLUSTER_NAME: settings.CLUSTER_NAME,
       SESSION_TIMEOUT_MS: settings.SESSION_TIMEOUT_MS,
       WORKER_ID: settings.WORKER_ID,

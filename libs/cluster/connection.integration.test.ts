@@ -216,20 +216,6 @@ describe('the connection to ZooKeeper', () => {
     await zk.close();
   });
 
-  it('keeps to itself what it creates with credentials, after a reconnect too', async () => {
-    const proxy = await zookeeper.proxy();
-    const auth = { user: 'scheduler', password: 'secret' };
-    const zk = await zookeeper.connect({ via: proxy, auth });
-    const directory = await zookeeper.directory();
-    const path = await zk.create(`${directory}/private`, Buffer.from('ours'), 'PERSISTENT');
-    const stranger = await zookeeper.connect();
-    await expect(stranger.getData(path)).rejects.toMatchObject({ code: 'NO_AUTH' });
-    const states = recordStates(zk);
-    proxy.cut();
-    await eventually('reconnected', () => states.length >= 3, SOON);
-    expect((await zk.getData(path)).data.toString()).toBe('ours');
-  });
-
   it('names the operation of a multi that was refused, and what came of one that was not', async () => {
     const [zk, directory] = [await zookeeper.connect(), await zookeeper.directory()];
     const made = await zk.multi([

@@ -2,8 +2,9 @@ import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
 import type { Logger } from '../runtime/logger.ts';
+import type { AccessControl, AclEntry, DigestAuth } from './access.ts';
 import { SessionHandle } from './session-handle.ts';
-import type { DigestAuth, SessionEvent } from './session-handle.ts';
+import type { SessionEvent } from './session-handle.ts';
 import { ZooKeeperError, isZooKeeperError } from './zookeeper.ts';
 import type { ConnectionState, CreateMode, Op, OpResult, Stat, Watcher, ZooKeeper } from './zookeeper.ts';
 
@@ -15,7 +16,8 @@ export interface ZooKeeperOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;
-  readonly auth?: DigestAuth;
+  /** Proven on every connection; see {@link DigestAuth}. */
+  readonly auth?: DigestAuth | undefined;
 }
 
 /** Between one session lost and the attempt at the next. */
@@ -35,7 +37,7 @@ const CLOSE_DEADLINE_MS = 1_000;
  * await zk.close();
  * ```
  */
-export function connectZooKeeper(options: ZooKeeperOptions): ZooKeeper {
+export function connectZooKeeper(options: ZooKeeperOptions): ZooKeeper & AccessControl {
   return new Connection(options);
 }
 
@@ -57,7 +59,7 @@ export function connectZooKeeper(options: ZooKeeperOptions): ZooKeeper {
  * that has seen later transactions, or this process itself was paused. The old session may then still live at
  * the server: its ephemerals are ours to remove, see {@link sessionHistory}.
  */
-class Connection implements ZooKeeper {
+class Connection implements ZooKeeper, AccessControl {
   readonly #options: ZooKeeperOptions;
   readonly #listeners = new Set<(state: ConnectionState) => void>();
   #state: ConnectionState = { kind: 'LATENT' };
@@ -117,6 +119,14 @@ class Connection implements ZooKeeper {
 
   async multi(ops: readonly Op[]): Promise<OpResult[]> {
     return this.#session('multi').multi(ops);
+  }
+
+  async getAcl(path: string): Promise<{ acl: readonly AclEntry[]; stat: Stat }> {
+    return this.#session('getAcl', path).getAcl(path);
+  }
+
+  async setCreatorAcl(path: string, aversion: number): Promise<Stat> {
+    return this.#session('setAcl', path).setCreatorAcl(path, aversion);
   }
 
   /**

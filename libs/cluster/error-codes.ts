@@ -28,7 +28,10 @@ export function errorOfCode(
   detail?: { opIndex?: number },
 ): ZooKeeperError {
   const name = NAMES.get(code);
-  if (name !== undefined) return new ZooKeeperError(name, operation, path, { ...detail, message: name });
+  if (name !== undefined) {
+    const message = name === 'NO_AUTH' ? 'NO_AUTH: reserved to other credentials (ZOOKEEPER_AUTH)' : name;
+    return new ZooKeeperError(name, operation, path, { ...detail, message });
+  }
   return new ZooKeeperError('OTHER', operation, path, { ...detail, message: `ZooKeeper error ${code}` });
 }
 

@@ -31,6 +31,7 @@ declare module 'node-zookeeper-client/lib/jute/index.js' {
   }
   interface AclRecord extends Payload {
     perms: number;
+    id: { readonly scheme: string; readonly id: string };
   }
   interface SetWatches extends Payload {
     relativeZxid: Buffer;
@@ -74,6 +75,7 @@ declare module 'node-zookeeper-client/lib/jute/index.js' {
       readonly data?: Buffer;
       readonly stat?: Stat;
       readonly children?: string[];
+      readonly acl?: readonly AclRecord[];
       readonly results?: readonly TransactionResult[];
     } | null;
   }
@@ -88,6 +90,8 @@ declare module 'node-zookeeper-client/lib/jute/index.js' {
       EXISTS: 3;
       GET_DATA: 4;
       SET_DATA: 5;
+      GET_ACL: 6;
+      SET_ACL: 7;
       PING: 11;
       GET_CHILDREN2: 12;
       CHECK: 13;
@@ -117,6 +121,8 @@ declare module 'node-zookeeper-client/lib/jute/index.js' {
       readonly GetDataRequest: Record<[path: string, watch: boolean]>;
       readonly SetDataRequest: Record<[path: string, data: Buffer, version: number]>;
       readonly GetChildren2Request: Record<[path: string, watch: boolean]>;
+      readonly GetACLRequest: Record<[path: string]>;
+      readonly SetACLRequest: Record<[path: string, acl: AclRecord[], version: number]>;
     };
   };
   export default jute;
@@ -275,8 +281,8 @@ declare module 'node-zookeeper-client' {
       PERSISTENT_SEQUENTIAL: 2;
       EPHEMERAL_SEQUENTIAL: 3;
     }>;
-    readonly ACL: Readonly<{ OPEN_ACL_UNSAFE: readonly Acl[]; CREATOR_ALL_ACL: readonly Acl[] }>;
+    readonly ACL: Readonly<Record<'OPEN_ACL_UNSAFE' | 'CREATOR_ALL_ACL' | 'READ_ACL_UNSAFE', readonly Acl[]>>;
   };
   export default zookeeper;
-  export type { Client };
+  export type { Acl, Client };
 }

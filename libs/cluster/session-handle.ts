@@ -6,6 +6,8 @@ import jute from 'node-zookeeper-client/lib/jute/index.js';
 import type { Payload, Response } from 'node-zookeeper-client/lib/jute/index.js';
 import type { Clock } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
+import { creatorAcl } from './access.ts';
+import type { AclEntry, DigestAuth } from './access.ts';
 import { acceptUnknownCodes, errorOfCode } from './error-codes.ts';
 import { HardenedConnection, request } from './hardened-connection.ts';
 import { multiRequest, multiResults, required, toStat } from './wire.ts';
@@ -14,12 +16,6 @@ import type { CreateMode, Op, OpResult, Stat, Watcher } from './zookeeper.ts';
 
 const { STATES } = ConnectionManager;
 const { OP_CODES, protocol } = jute;
-
-/** Digest credentials, `user:password`. Where given, what is created is accessible to them alone. */
-export interface DigestAuth {
-  readonly user: string;
-  readonly password: string;
-}
 
 export type SessionEvent = 'CONNECTED' | 'DISCONNECTED' | 'EXPIRED' | 'AUTH_FAILED' | 'SILENT';
 
@@ -52,7 +48,7 @@ const MAX_REQUEST_BYTES = 1_000_000;
 export class SessionHandle {
   readonly #connection: HardenedConnection;
   readonly #clock: Clock;
-  readonly #acls: typeof zookeeper.ACL.OPEN_ACL_UNSAFE;
+  readonly #acls: ReturnType<typeof creatorAcl>;
   /** Rejects each operation that has no answer yet. */
   readonly #outstanding = new Set<() => void>();
   /** The same watcher must stay the same listener, so that the package knows it when it is set again. */
@@ -70,7 +66,7 @@ export class SessionHandle {
       onSilence: () => options.onEvent('SILENT'),
       onSocketError: (error) => (this.#lastError = error),
     });
-    this.#acls = options.auth ? zookeeper.ACL.CREATOR_ALL_ACL : zookeeper.ACL.OPEN_ACL_UNSAFE;
+    this.#acls = creatorAcl(options.auth);
     if (options.auth) {
       const { user, password } = options.auth;
       this.#connection.addAuthInfo('digest', Buffer.from(`${user}:${password}`));
@@ -150,6 +146,21 @@ export class SessionHandle {
     const record = multiRequest(ops, this.#acls);
     const read = ({ payload }: Response) => multiResults(ops, required(payload?.results));
     return this.#request('multi', undefined, OP_CODES.MULTI, record, read);
+  }
+
+  getAcl(path: string): Promise<{ acl: readonly AclEntry[]; stat: Stat }> {
+    const record = new protocol.GetACLRequest(path);
+    return this.#request('getAcl', path, OP_CODES.GET_ACL, record, ({ payload }) => ({
+      acl: required(payload?.acl).map(({ perms, id: { scheme, id } }) => ({ perms, scheme, id })),
+      stat: toStat(required(payload?.stat)),
+    }));
+  }
+
+  setCreatorAcl(path: string, aversion: number): Promise<Stat> {
+    const acls = this.#acls.map((acl) => acl.toRecord());
+    const record = new protocol.SetACLRequest(path, acls, aversion);
+    const read = ({ payload }: Response) => toStat(required(payload?.stat));
+    return this.#request('setAcl', path, OP_CODES.SET_ACL, record, read);
   }
 
   /**

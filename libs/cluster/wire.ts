@@ -1,5 +1,6 @@
 /** Between the port's types and the package's records. */
 import zookeeper from 'node-zookeeper-client';
+import type { Acl } from 'node-zookeeper-client';
 import jute from 'node-zookeeper-client/lib/jute/index.js';
 import type * as Wire from 'node-zookeeper-client/lib/jute/index.js';
 import { invariant, unreachable } from '../core/invariant.ts';
@@ -28,7 +29,7 @@ export function toStat(stat: Wire.Stat): Stat {
  * Encoded directly rather than through the package's `Transaction`, which takes version 0 for "any version"
  * and so makes a check, setData or delete unconditional.
  */
-export function multiRequest(ops: readonly Op[], acls: typeof zookeeper.ACL.OPEN_ACL_UNSAFE): Wire.Payload {
+export function multiRequest(ops: readonly Op[], acls: readonly Acl[]): Wire.Payload {
   return new jute.TransactionRequest(
     ops.map((op): Wire.TransactionOp => {
       switch (op.op) {

@@ -113,3 +113,20 @@ export function databaseUrl(options: Common): Setting<string> {
     },
   };
 }
+
+/** `user:password` of ZooKeeper's digest scheme, `undefined` for none; it never appears in an error or a log. */
+export function digestCredentials(
+  options: Common,
+): Setting<{ readonly user: string; readonly password: string } | undefined> {
+  return {
+    description: options.description,
+    default: options.default,
+    secret: true,
+    parse(value) {
+      if (value === '') return undefined;
+      const [, user, password] = /^([^:\s]+):(\S+)$/.exec(value) ?? [];
+      if (user === undefined || password === undefined) throw new Error('must be user:password');
+      return { user, password };
+    },
+  };
+}

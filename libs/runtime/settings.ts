@@ -3,7 +3,7 @@
  * configuration table and .env.example are checked against it.
  */
 import { hostname } from 'node:os';
-import { databaseUrl, integer, oneOf, text } from './config.ts';
+import { databaseUrl, digestCredentials, integer, oneOf, text } from './config.ts';
 
 const NAME = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
@@ -16,6 +16,11 @@ export const settings = {
     description: 'ZooKeeper servers, as host:2181,host:2181',
     pattern: /^[^,:/\s]+:\d{1,5}(,[^,:/\s]+:\d{1,5})*$/,
     form: 'host:port, several separated by commas',
+  }),
+  ZOOKEEPER_AUTH: digestCredentials({
+    description:
+      'Credentials for ZooKeeper, as user:password: others may then read the cluster’s znodes only',
+    default: '',
   }),
   CLUSTER_NAME: text({ description: 'Root znode of the cluster', default: 'scheduler-cluster', ...NAME }),
   PARTITIONS: integer({

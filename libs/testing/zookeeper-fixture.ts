@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll } from 'vitest';
 import { pino } from 'pino';
 import { connectZooKeeper } from '../cluster/connection.ts';
 import type { ZooKeeperOptions } from '../cluster/connection.ts';
+import type { AccessControl } from '../cluster/access.ts';
 import { whenConnected } from '../cluster/operations.ts';
 import type { ConnectionState, ZooKeeper } from '../cluster/zookeeper.ts';
 import { systemClock, systemRandom } from '../runtime/system.ts';
@@ -15,7 +16,9 @@ export interface ZooKeeperFixture {
   /** A network to the server for a test to break; closed after the test. */
   proxy(): Promise<TcpProxy>;
   /** A connection, connected; closed after the test. Straight to the server unless `via` a proxy. */
-  connect(options?: Partial<ZooKeeperOptions> & { readonly via?: TcpProxy }): Promise<ZooKeeper>;
+  connect(
+    options?: Partial<ZooKeeperOptions> & { readonly via?: TcpProxy },
+  ): Promise<ZooKeeper & AccessControl>;
   /** A new empty znode for a test to work under. */
   directory(): Promise<string>;
 }

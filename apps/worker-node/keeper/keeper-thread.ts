@@ -31,6 +31,7 @@ const participant = new Participant({
   connect: () =>
     connectZooKeeper({
       connectString: config.ZOOKEEPER_CONNECT,
+      auth: config.ZOOKEEPER_AUTH,
       sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
       clock: systemClock,
       random: systemRandom,
