@@ -4,6 +4,9 @@ import type { AddressInfo, Socket } from 'node:net';
 /** Seen from the client. */
 export type Direction = 'TO_SERVER' | 'TO_CLIENT';
 
+/** Looks at a piece of data on its way to the server: small requests come in one piece each. */
+export type RequestMatch = (piece: Buffer) => boolean;
+
 /** A network between a client and a server, for tests to break; it works against any server. */
 export interface TcpProxy {
   /** host:port for the client. */
@@ -15,6 +18,17 @@ export interface TcpProxy {
    * that the other is silent. What is sent meanwhile is kept, as TCP would send it again, until {@link forward}.
    */
   blackHole(...directions: Direction[]): void;
+  /**
+   * From the next request that matches on, nothing passes to the server, as in a {@link blackHole}.
+   * @returns resolves when that request is held
+   */
+  holdFrom(matches: RequestMatch): Promise<void>;
+  /**
+   * The next request that matches reaches the server, and its connection is cut in place of the reply. For a
+   * protocol that answers one request before it is sent the next, such as Postgres' here.
+   * @returns resolves when that has happened
+   */
+  dropReply(matches: RequestMatch): Promise<void>;
   /** Accepts new connections and leaves them unanswered, without telling the server. */
   staySilent(): void;
   /** Resets new connections as soon as they are made. */
@@ -45,6 +59,7 @@ class Proxy implements TcpProxy {
   readonly #links = new Set<Link>();
   readonly #unanswered = new Set<Socket>();
   readonly #held = new Set<Direction>();
+  readonly #traps: { readonly matches: RequestMatch; readonly spring: (link: Link) => void }[] = [];
   #mode: 'FORWARD' | 'REFUSE' | 'SILENT' = 'FORWARD';
   accepted = 0;
 
@@ -68,6 +83,25 @@ class Proxy implements TcpProxy {
     for (const direction of directions.length > 0 ? directions : (['TO_SERVER', 'TO_CLIENT'] as const)) {
       this.#held.add(direction);
     }
+  }
+
+  holdFrom(matches: RequestMatch): Promise<void> {
+    return new Promise((resolve) => {
+      const spring = () => {
+        this.blackHole('TO_SERVER');
+        resolve();
+      };
+      this.#traps.push({ matches, spring });
+    });
+  }
+
+  dropReply(matches: RequestMatch): Promise<void> {
+    return new Promise((resolve) => {
+      const spring = (link: Link) => {
+        link.onReply = resolve;
+      };
+      this.#traps.push({ matches, spring });
+    });
   }
 
   staySilent(): void {
@@ -122,7 +156,13 @@ class Proxy implements TcpProxy {
       const link = new Link(client, connect(this.#address()), this.#held);
       this.#links.add(link);
       link.onClosed = () => this.#links.delete(link);
+      link.onRequest = (piece) => this.#onRequest(piece, link);
     }
+  }
+
+  #onRequest(piece: Buffer, link: Link): void {
+    const index = this.#traps.findIndex(({ matches }) => matches(piece));
+    if (index >= 0) for (const { spring } of this.#traps.splice(index, 1)) spring(link);
   }
 }
 
@@ -136,6 +176,10 @@ class Link {
   /** How many more may pass before both sides are closed. */
   bytesToClient = Infinity;
   onClosed = () => {};
+  /** Sees each piece to the server before it is passed on, or held. */
+  onRequest: (piece: Buffer) => void = () => {};
+  /** Where set: the next piece to the client is swallowed, the link is cut, and this is called. */
+  onReply: (() => void) | undefined;
 
   constructor(client: Socket, server: Socket, held: ReadonlySet<Direction>) {
     this.#client = client;
@@ -169,7 +213,11 @@ class Link {
 
   #pipe(from: Socket, direction: Direction): void {
     const arrived = (chunk: Buffer | undefined) => {
-      if (this.#held.has(direction)) this.#waiting.push({ direction, chunk });
+      if (chunk !== undefined && direction === 'TO_SERVER') this.onRequest(chunk);
+      if (chunk !== undefined && direction === 'TO_CLIENT' && this.onReply !== undefined) {
+        this.destroy();
+        this.onReply();
+      } else if (this.#held.has(direction)) this.#waiting.push({ direction, chunk });
       else if (chunk === undefined) this.destroy();
       else this.#pass(chunk, direction);
     };

@@ -37,6 +37,8 @@ export interface ClusterOptions {
   readonly partitions?: number;
   /** A server of the test's own, which it can restart. */
   readonly databaseUrl?: string;
+  /** host:port of a ZooKeeper of the test's own, or of a network before it. */
+  readonly zookeeperConnect?: string;
   readonly env?: Record<string, string>;
 }
 
@@ -59,8 +61,12 @@ export class ClusterUnderTest {
   /** Starts everything and waits until the workers own all partitions evenly. */
   static async start(options: ClusterOptions): Promise<ClusterUnderTest> {
     const release: (() => Promise<void>)[] = [];
-    const zookeeper = await startTestZooKeeper({ tickTimeMs: 500 });
-    release.push(() => zookeeper.stop());
+    let { zookeeperConnect } = options;
+    if (zookeeperConnect === undefined) {
+      const zookeeper = await startTestZooKeeper({ tickTimeMs: 500 });
+      release.push(() => zookeeper.stop());
+      zookeeperConnect = zookeeper.connectString;
+    }
     let databaseUrl = options.databaseUrl;
     if (databaseUrl === undefined) {
       const database = await createTestDatabase({ migrated: false });
@@ -70,7 +76,7 @@ export class ClusterUnderTest {
     const cluster = new ClusterUnderTest(
       {
         DATABASE_URL: databaseUrl,
-        ZOOKEEPER_CONNECT: zookeeper.connectString,
+        ZOOKEEPER_CONNECT: zookeeperConnect,
         CLUSTER_NAME: `e2e-${process.pid}-${Math.floor(performance.now())}`,
         PARTITIONS: String(options.partitions ?? 64),
         SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS),
@@ -80,7 +86,7 @@ export class ClusterUnderTest {
       release,
     );
     try {
-      const init = cluster.#spawn('cluster-init', 'cluster-init');
+      const init = cluster.startInit();
       const code = await init.exit();
       if (code !== 0) throw new Error(`cluster-init ended with ${code}:\n${init.transcript()}`);
       for (let i = 1; i <= (options.controllers ?? 1); i += 1) cluster.startController(`controller-${i}`);
@@ -98,8 +104,12 @@ export class ClusterUnderTest {
     return this.#spawn(name, 'worker-node', { WORKER_ID: name, ...env });
   }
 
-  startController(name: string): AppUnderTest {
-    return this.#spawn(name, 'controller', { CONTROLLER_ID: name });
+  startController(name: string, env: Record<string, string> = {}): AppUnderTest {
+    return this.#spawn(name, 'controller', { CONTROLLER_ID: name, ...env });
+  }
+
+  startInit(env: Record<string, string> = {}): AppUnderTest {
+    return this.#spawn('cluster-init', 'cluster-init', env);
   }
 
   async startApi(): Promise<AppUnderTest> {
@@ -120,6 +130,10 @@ export class ClusterUnderTest {
 
   get databaseUrl(): string {
     return this.#env.DATABASE_URL ?? '';
+  }
+
+  get name(): string {
+    return this.#env.CLUSTER_NAME ?? '';
   }
 
   app(name: string): AppUnderTest {

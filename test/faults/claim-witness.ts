@@ -1,0 +1,78 @@
+import pg from 'pg';
+
+/** What the witness writes down; tables and functions of the tests, beside the product's in its database. */
+const INSTALL = `
+CREATE TABLE witnessed (at timestamptz NOT NULL DEFAULT clock_timestamp(), what text NOT NULL);
+CREATE TABLE witnessed_epoch (partition_id integer, epoch bigint, owner text);
+
+CREATE FUNCTION witness_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.epoch < OLD.epoch THEN
+    INSERT INTO witnessed (what) VALUES (format('partition %s: epoch %s after %s', NEW.partition_id, NEW.epoch, OLD.epoch));
+  END IF;
+  IF NEW.epoch = OLD.epoch AND NEW.owner IS NOT NULL AND NEW.incarnation IS DISTINCT FROM OLD.incarnation THEN
+    INSERT INTO witnessed (what) VALUES (format('partition %s: two incarnations at epoch %s', NEW.partition_id, NEW.epoch));
+  END IF;
+  IF NEW.epoch > OLD.epoch THEN
+    INSERT INTO witnessed_epoch VALUES (NEW.partition_id, NEW.epoch, NEW.owner);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER witness_owner AFTER UPDATE ON partition_owner FOR EACH ROW EXECUTE FUNCTION witness_owner();
+
+-- Deferred to the commit: an epoch that was raised by then is one the claim has not waited for.
+CREATE FUNCTION witness_claim() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE standing partition_owner;
+BEGIN
+  SELECT * INTO standing FROM partition_owner WHERE partition_id = NEW.partition_id;
+  IF standing.epoch <> NEW.epoch OR standing.incarnation IS DISTINCT FROM NEW.incarnation THEN
+    INSERT INTO witnessed (what) VALUES (format('task %s: claimed by %s under epoch %s, while %s stood at %s',
+      NEW.id, NEW.incarnation, NEW.epoch, standing.incarnation, standing.epoch));
+  END IF;
+  IF NEW.attempt <> OLD.attempt + 1 THEN
+    INSERT INTO witnessed (what) VALUES (format('task %s: attempt %s after %s', NEW.id, NEW.attempt, OLD.attempt));
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER witness_claim AFTER UPDATE ON task DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.status = 'RUNNING' AND OLD.status <> 'RUNNING') EXECUTE FUNCTION witness_claim();
+`;
+
+/**
+ * Sees every change of an owner and every claim from within their transactions, and writes down what must not be:
+ * an epoch that shrinks or has two owners, a claim that commits under an epoch that does not stand.
+ */
+export class ClaimWitness {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  /** @param databaseUrl of a cluster that has been initialised */
+  static async install(databaseUrl: string): Promise<ClaimWitness> {
+    const client = new pg.Client({ connectionString: databaseUrl, application_name: 'witness' });
+    client.on('error', () => undefined);
+    await client.connect();
+    await client.query(INSTALL);
+    return new ClaimWitness(client);
+  }
+
+  /** What ought not to have happened. */
+  async violations(): Promise<string[]> {
+    const { rows } = await this.#client.query<{ what: string }>('SELECT what FROM witnessed ORDER BY at');
+    return rows.map(({ what }) => what);
+  }
+
+  /** How often each partition has changed hands or epochs since the witness came. */
+  async epochsTaken(): Promise<number> {
+    const { rows } = await this.#client.query<{ n: number }>(
+      'SELECT count(*)::integer AS n FROM witnessed_epoch',
+    );
+    return rows[0]?.n ?? 0;
+  }
+
+  close(): Promise<void> {
+    return this.#client.end();
+  }
+}
