@@ -1,28 +1,50 @@
 /**
- * Which worker each partition is meant for: exact sticky balancing. Every worker's quota is floor(P/W) or
- * ceil(P/W), the ceilings go to those who hold most now, and only what exceeds a quota is shed. No balanced
- * assignment needs fewer moves: an orphan must move, and so must whatever a worker holds beyond the largest
- * quota it can be given.
+ * Which worker each partition is meant for: exact sticky balancing. Every worker has a quota, its share by weight
+ * rounded up or down (quotas.ts); only what exceeds a quota is shed, and no assignment within those bounds needs
+ * fewer moves. Wishes, tags and limits are filters: what they forbid is never planned, whatever it costs.
  *
  * The planner looks at targets, not at grants: a partition on its way to a worker counts as that worker's.
  */
-import { invariant } from './invariant.ts';
+import { invariant, unreachable } from './invariant.ts';
+import { quotas } from './quotas.ts';
 
-/** A worker that may hold partitions, as the planner sees it. Weights, zones, tags and limits belong here. */
+/** What an administrator wants of a worker. DRAIN: give up what others may take. DISABLED: hold nothing at all. */
+export type Wish = 'ENABLED' | 'DRAIN' | 'DISABLED';
+
+/** A living worker, as the planner sees it. */
 export interface WorkerSpec {
   readonly id: string;
+  /** Share of the partitions relative to the others; > 0; default 1. */
+  readonly weight?: number;
+  /** Failure domain; workers without one are together in a zone of their own. */
+  readonly zone?: string;
+  readonly tags?: readonly string[];
+  /** The most it may ever hold; a whole number. */
+  readonly maxPartitions?: number;
+  /** Default ENABLED. */
+  readonly wish?: Wish;
+}
+
+export interface AssignOptions {
+  readonly balance: boolean;
+  /** Only workers with this tag may hold partitions. */
+  readonly requiredTag?: string;
 }
 
 /** The worker each partition is meant for, `null` for none; the partition is the index. */
 export type Targets = readonly (string | null)[];
 
-/** `UNASSIGNED`: it had no worker; `ORPHANED`: its worker is gone; `BALANCE`: its worker held too many. */
-export type MoveReason = 'UNASSIGNED' | 'ORPHANED' | 'BALANCE';
+/**
+ * `UNASSIGNED`: it had no worker; `ORPHANED`: its worker is gone; `BALANCE`: its worker held more than its share;
+ * `DRAIN`, `DISABLED`: as wished; `TAG`: its worker lacks the tag; `LIMIT`: its worker held more than it may.
+ */
+export type MoveReason = 'UNASSIGNED' | 'ORPHANED' | 'BALANCE' | 'DRAIN' | 'DISABLED' | 'TAG' | 'LIMIT';
 
 export interface Move {
   readonly partition: number;
   readonly from: string | null;
-  readonly to: string;
+  /** `null`: no worker may hold it. */
+  readonly to: string | null;
   readonly reason: MoveReason;
 }
 
@@ -32,88 +54,145 @@ export interface Assignment {
   readonly moves: readonly Move[];
 }
 
-interface Share {
+/** A worker with its defaults filled in, and what it keeps. */
+interface Holder {
   readonly id: string;
-  /** Partitions it keeps, ascending. */
+  readonly weight: number;
+  readonly zone: string | undefined;
+  /** 0 where it is barred. */
+  readonly limit: number;
+  readonly barred: 'DISABLED' | 'TAG' | null;
+  readonly drains: boolean;
+  /** Partitions it keeps, ascending; never more than `limit`. */
   readonly held: number[];
-  quota: number;
 }
 
+type Leaving = Omit<Move, 'to'>;
+
 /**
- * Plans the targets of all partitions. Deterministic, whatever the order of `workers`.
+ * Plans the targets of all partitions. Deterministic, whatever the order of `workers`; planned again, nothing moves.
  *
- * With `balance`, loads end at most one apart. Without, only partitions that lack a living worker move, each
- * to the least loaded. Where there is no worker at all nothing changes, so that one that comes back finds its own.
+ * With `balance`, every load ends at the worker's quota. Without, only what cannot stay moves, each partition to
+ * the worker with the least load for its weight among those below their quota: balancing later does not move it
+ * again. Where no worker lives nothing changes, so that one that comes back finds its own; where some live but may
+ * not hold all the partitions, what is left has none.
  */
 export function assign(
   current: Targets,
   workers: readonly WorkerSpec[],
-  { balance }: { readonly balance: boolean },
+  { balance, requiredTag }: AssignOptions,
 ): Assignment {
   if (workers.length === 0) return { target: current, moves: [] };
+  const holders = holdersOf(workers, requiredTag, current.length);
+  const leaving = settle(current, holders);
 
-  const shares = new Map<string, Share>();
-  for (const { id } of [...workers].sort((a, b) => (a.id < b.id ? -1 : 1))) {
-    shares.set(id, { id, held: [], quota: 0 });
+  const receivers = [...holders.values()].filter(({ barred, drains }) => barred === null && !drains);
+  const capacity = receivers.reduce((sum, { limit }) => sum + limit, 0);
+  const quota = quotas(
+    Math.min(current.length, capacity),
+    receivers.map((receiver) => ({ ...receiver, holds: receiver.held.length })),
+  );
+  const shed = (holder: Holder, keep: number, reason: MoveReason) => {
+    for (const partition of holder.held.splice(keep)) leaving.push({ partition, from: holder.id, reason });
+  };
+  if (balance) for (const receiver of receivers) shed(receiver, quota.get(receiver.id) ?? 0, 'BALANCE');
+
+  const places = freePlaces(receivers, quota);
+  for (const holder of holders.values()) {
+    // What has no worker comes first: what a draining one keeps is still being worked on.
+    const takeable = Math.max(0, places.length - leaving.length);
+    if (holder.drains) shed(holder, Math.max(0, holder.held.length - takeable), 'DRAIN');
   }
-  invariant(shares.size === workers.length, 'two workers of one id');
-
-  const unplaced: number[] = [];
-  current.forEach((id, partition) => {
-    (shares.get(id ?? '')?.held ?? unplaced).push(partition);
-  });
-  if (balance) setEvenQuotas([...shares.values()], current.length);
-  else setFillingQuotas([...shares.values()], unplaced.length);
-
-  for (const share of shares.values()) unplaced.push(...share.held.splice(share.quota));
-  unplaced.sort((a, b) => a - b);
+  const moves = place(leaving, places);
 
   const target = [...current];
-  const moves: Move[] = [];
-  const receivers = [...shares.values()].flatMap(({ id, held, quota }) =>
-    Array<string>(quota - held.length).fill(id),
-  );
-  invariant(receivers.length === unplaced.length, 'the quotas do not add up to the partitions');
-  unplaced.forEach((partition, i) => {
-    const from = current[partition] ?? null;
-    const to = receivers[i] ?? null;
-    invariant(to !== null && to !== from, 'a partition was moved to where it is');
-    target[partition] = to;
-    moves.push({ partition, from, to, reason: reasonOf(from, shares) });
-  });
+  for (const { partition, to } of moves) target[partition] = to;
   return { target, moves };
 }
 
-function reasonOf(from: string | null, shares: ReadonlyMap<string, Share>): MoveReason {
-  if (from === null) return 'UNASSIGNED';
-  return shares.has(from) ? 'BALANCE' : 'ORPHANED';
-}
-
-/** floor(P/W) for each, and one more for as many as the remainder says, those who hold most first. */
-function setEvenQuotas(shares: Share[], partitions: number): void {
-  const remainder = partitions % shares.length;
-  const floor = (partitions - remainder) / shares.length;
-  shares.sort((a, b) => b.held.length - a.held.length);
-  shares.forEach((share, i) => {
-    share.quota = i < remainder ? floor + 1 : floor;
-  });
-}
-
-/** Everyone keeps what it holds; the `unplaced` fill up the least loaded, as water fills a vessel. */
-function setFillingQuotas(shares: Share[], unplaced: number): void {
-  shares.sort((a, b) => a.held.length - b.held.length);
-  for (const share of shares) share.quota = share.held.length;
-
-  let filled = 0;
-  let total = unplaced;
-  for (const { held } of shares) {
-    // Whether, after the ones below have risen to this one's load, anything is left to share with it.
-    if (held.length * filled >= total) break;
-    filled += 1;
-    total += held.length;
+/** By id, in the order of the ids. */
+function holdersOf(
+  workers: readonly WorkerSpec[],
+  requiredTag: string | undefined,
+  partitions: number,
+): ReadonlyMap<string, Holder> {
+  const holders = new Map<string, Holder>();
+  for (const worker of [...workers].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    const { id, weight = 1, zone, tags = [], maxPartitions = partitions, wish = 'ENABLED' } = worker;
+    invariant(weight > 0 && weight < Infinity, `worker ${id}: a weight is above 0`);
+    invariant(
+      Number.isInteger(maxPartitions) && maxPartitions >= 0,
+      `worker ${id}: a limit is a whole number`,
+    );
+    const untagged = requiredTag !== undefined && !tags.includes(requiredTag);
+    const barred = wish === 'DISABLED' ? 'DISABLED' : untagged ? 'TAG' : null;
+    const limit = barred === null ? Math.min(maxPartitions, partitions) : 0;
+    holders.set(id, { id, weight, zone, limit, barred, drains: wish === 'DRAIN', held: [] });
   }
-  const remainder = total % Math.max(1, filled);
-  shares.slice(0, filled).forEach((share, i) => {
-    share.quota = Math.floor(total / filled) + (i < remainder ? 1 : 0);
+  invariant(holders.size === workers.length, 'two workers of one id');
+  return holders;
+}
+
+/** Leaves with its worker whatever may stay there, and returns the rest. */
+function settle(current: Targets, holders: ReadonlyMap<string, Holder>): Leaving[] {
+  const leaving: Leaving[] = [];
+  current.forEach((from, partition) => {
+    const holder = from === null ? undefined : holders.get(from);
+    if (holder === undefined) {
+      leaving.push({ partition, from, reason: from === null ? 'UNASSIGNED' : 'ORPHANED' });
+    } else if (holder.held.length < holder.limit) holder.held.push(partition);
+    else leaving.push({ partition, from, reason: holder.barred ?? 'LIMIT' });
   });
+  return leaving;
+}
+
+/** A worker's id for each partition it lacks, the least loaded first. */
+function freePlaces(receivers: readonly Holder[], quota: ReadonlyMap<string, number>): string[] {
+  const places = receivers.flatMap(({ id, weight, held }) => {
+    const lacks = Math.max(0, (quota.get(id) ?? 0) - held.length);
+    return Array.from({ length: lacks }, (_, i) => ({ id, loadThen: (held.length + i + 1) / weight }));
+  });
+  return places.sort((a, b) => a.loadThen - b.loadThen).map(({ id }) => id);
+}
+
+/** Moves the leaving to the first of the places. Where those are too few, the ones that had a worker go first. */
+function place(leaving: readonly Leaving[], places: readonly string[]): Move[] {
+  const byPartition = (a: Leaving, b: Leaving) => a.partition - b.partition;
+  const urgent = [...leaving].sort(
+    (a, b) => Number(a.from === null) - Number(b.from === null) || byPartition(a, b),
+  );
+  const placed = urgent.slice(0, places.length).sort(byPartition);
+  const ownerless = urgent.slice(places.length).filter(({ from }) => from !== null);
+  const receivers = places.slice(0, placed.length).sort();
+  return [
+    ...placed.map((move, i) => ({ ...move, to: receivers[i] ?? null })),
+    ...ownerless.map((move) => ({ ...move, to: null })),
+  ].sort(byPartition);
+}
+
+/** A move and its reason, for people: `partition 5: worker-1 → worker-2 (worker-1 drains)`. */
+export function describeMove({ partition, from, to, reason }: Move): string {
+  const why = `${explain(reason, from ?? 'nobody')}${to === null ? '; no worker may hold it' : ''}`;
+  return `partition ${partition}: ${from ?? 'nobody'} → ${to ?? 'nobody'} (${why})`;
+}
+
+function explain(reason: MoveReason, from: string): string {
+  switch (reason) {
+    case 'UNASSIGNED':
+      return 'it had no worker';
+    case 'ORPHANED':
+      return `${from} is gone`;
+    case 'BALANCE':
+      return `${from} holds more than its share`;
+    case 'DRAIN':
+      return `${from} drains`;
+    case 'DISABLED':
+      return `${from} is disabled`;
+    case 'TAG':
+      return `${from} lacks the required tag`;
+    case 'LIMIT':
+      return `${from} holds more than it may`;
+    default:
+      return unreachable(reason);
+  }
 }
