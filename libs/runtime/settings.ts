@@ -49,6 +49,25 @@ export const settings = {
     default: hostname(),
     ...NAME,
   }),
+  WORKER_ZONE: text({
+    description: 'Zone this worker runs in: partitions are shared among zones by their weight first',
+    default: '',
+    pattern: /^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$/,
+    form: NAME.form,
+  }),
+  WORKER_WEIGHT: integer({
+    description: 'Share of the partitions, relative to the other workers’ weights',
+    default: '1',
+    min: 1,
+    max: 1_000,
+  }),
+  WORKER_TAGS: text({
+    description:
+      'Tags of this worker, separated by commas: a cluster may require one of whom it gives partitions',
+    default: '',
+    pattern: /^([A-Za-z0-9][A-Za-z0-9._-]{0,99}(,(?!$)|$)){0,32}$/,
+    form: 'names separated by commas, 32 at most',
+  }),
   CONTROLLER_ID: text({ description: 'Name of this controller', default: hostname(), ...NAME }),
   WORKER_CONCURRENCY: integer({
     description: 'Tasks one worker runs at a time',

@@ -41,7 +41,14 @@ const participant = new Participant({
   leaseStore: postgresOwnershipStore({ db: leasePool }),
   paths: clusterPaths(config.CLUSTER_NAME),
   workerId: config.WORKER_ID,
-  live: { host: hostname(), pid: process.pid, version: process.version },
+  live: {
+    host: hostname(),
+    pid: process.pid,
+    version: process.version,
+    weight: config.WORKER_WEIGHT,
+    ...(config.WORKER_ZONE !== '' && { zone: config.WORKER_ZONE }),
+    ...(config.WORKER_TAGS !== '' && { tags: config.WORKER_TAGS.split(',') }),
+  },
   sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
   wedgedAfterMs: config.WEDGED_AFTER_MS,
   listener: {

@@ -86,14 +86,20 @@ export class Membership {
     return incarnation;
   }
 
-  /** Removes the live node and the ack, if the session still stands. The controller takes this for a clean leave. */
+  /**
+   * Removes the live node, if the session still stands. A farewell takes the ack's place and outlasts the session:
+   * by it the controller tells this from a crash, which ends with the same znodes gone.
+   */
   async leave(): Promise<void> {
     const { zk, paths, workerId } = this.#options;
     if (this.#current?.joined !== true || zk.state.kind !== 'CONNECTED') return;
     const { incarnation } = this.#current;
+    const path = paths.ackOf(workerId, incarnation);
+    const farewell = ackCodec.encode({ rev: 0, owned: {}, releasing: [], fenced: {} });
     try {
       await zk.multi([
-        { op: 'delete', path: paths.ackOf(workerId, incarnation), version: -1 },
+        { op: 'delete', path, version: -1 },
+        { op: 'create', path, data: farewell, mode: 'PERSISTENT' },
         { op: 'delete', path: paths.liveInstance(workerId, incarnation), version: -1 },
       ]);
     } catch (error) {
