@@ -40,6 +40,8 @@ export interface ClusterOptions {
   /** host:port of a ZooKeeper of the test's own, or of a network before it. */
   readonly zookeeperConnect?: string;
   readonly env?: Record<string, string>;
+  /** What the test starts itself, before the workers. */
+  readonly beforeWorkers?: (cluster: ClusterUnderTest) => Promise<void>;
 }
 
 /** A whole cluster of real processes, and the record of every handler start in it. */
@@ -90,6 +92,7 @@ export class ClusterUnderTest {
       const code = await init.exit();
       if (code !== 0) throw new Error(`cluster-init ended with ${code}:\n${init.transcript()}`);
       for (let i = 1; i <= (options.controllers ?? 1); i += 1) cluster.startController(`controller-${i}`);
+      await options.beforeWorkers?.(cluster);
       for (let i = 1; i <= options.workers; i += 1) cluster.startWorker(`worker-${i}`);
       await cluster.startApi();
       await cluster.balanced(options.workers);

@@ -1,8 +1,8 @@
 import { connectZooKeeper } from '../../libs/cluster/connection.ts';
 import { whenConnected } from '../../libs/cluster/operations.ts';
 import { clusterPaths, parseInstanceName } from '../../libs/cluster/paths.ts';
-import { grantsCodec, planCodec, termCodec } from '../../libs/cluster/records.ts';
-import type { Grants, Plan, Term } from '../../libs/cluster/records.ts';
+import { grantsCodec, metaCodec, modeCodec, planCodec, termCodec } from '../../libs/cluster/records.ts';
+import type { Grants, Meta, Mode, Plan, Term } from '../../libs/cluster/records.ts';
 import type { ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
@@ -27,6 +27,14 @@ export class Znodes {
   async term(): Promise<{ record: Term; version: number }> {
     const { data, stat } = await this.zk.getData(this.paths.term);
     return { record: termCodec.decode(data, this.paths.term), version: stat.version };
+  }
+
+  async meta(): Promise<Meta> {
+    return metaCodec.decode((await this.zk.getData(this.paths.meta)).data, this.paths.meta);
+  }
+
+  async setMode(mode: Mode): Promise<void> {
+    await this.zk.setData(this.paths.mode, modeCodec.encode(mode), -1);
   }
 
   async plan(): Promise<Plan> {
