@@ -1,0 +1,166 @@
+import { DatabaseError } from './database-error.ts';
+import { tryLock } from './row-locks.ts';
+import type { Lockable, Locker, LockMode, Waiter } from './row-locks.ts';
+import type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { Row, Snapshot, Table } from './table.ts';
+
+export interface Tables {
+  readonly tasks: Table<TaskRow>;
+  readonly owners: Table<OwnerRow>;
+  readonly sessions: Table<SessionRow>;
+}
+
+/** A statement on its way: it yields what it has to wait for, and is resumed with the lock in its hands. */
+export type Steps<R> = Generator<Waiter, R, void>;
+
+/** One statement, in TypeScript. */
+export interface StatementFn<R> {
+  /** As its file in libs/db/sql is called. */
+  readonly name: string;
+  execute(x: Execution): Steps<R>;
+}
+
+/** What a statement needs of its transaction and of the server. */
+export interface Backend extends Locker {
+  readonly applicationName: string;
+  /** now(): when the transaction began. */
+  readonly nowMs: number;
+  readonly uid: string;
+  readonly partitions: number;
+  clockTimestampMs(): number;
+  /** For the rest of the transaction; 0 is for ever. */
+  setLockTimeout(ms: number): void;
+  enqueue(on: Lockable, mode: LockMode): Waiter;
+  wrote(row: Row<unknown>): void;
+  notify(partitions: readonly number[]): void;
+  nextTaskId(): number;
+  /** From now on pg_locks shows it with a RowShareLock of partition_owner. */
+  lockOwnerTable(): void;
+  /** pg_terminate_backend of all other transactions that match. @returns how many did */
+  terminate(matches: (other: BackendActivity) => boolean): number;
+}
+
+/** A line of pg_stat_activity. */
+export interface BackendActivity {
+  readonly applicationName: string;
+  /** xact_start */
+  readonly nowMs: number;
+  readonly locksOwnerTable: boolean;
+}
+
+/** 'NO LOCK' reads like 'FOR ...' reads, and locks nothing: for experiments that take a safeguard away. */
+export type SelectLock = LockMode | 'NO LOCK';
+
+/**
+ * One statement at work under READ COMMITTED. It reads by the snapshot of its start. A row that it locks or writes
+ * and that has changed since is taken as it stands now if its `where` still holds for it (EvalPlanQual in
+ * executor/execMain.c), while everything else that `where` looks at keeps the snapshot.
+ */
+export class Execution implements Snapshot {
+  readonly transaction: Backend;
+  readonly command: number;
+  readonly at: number;
+  readonly tasks: Table<TaskRow>;
+  readonly owners: Table<OwnerRow>;
+  readonly sessions: Table<SessionRow>;
+  /** now() */
+  readonly nowMs: number;
+
+  constructor(transaction: Backend, command: number, at: number, tables: Tables) {
+    this.transaction = transaction;
+    this.command = command;
+    this.at = at;
+    this.tasks = tables.tasks;
+    this.owners = tables.owners;
+    this.sessions = tables.sessions;
+    this.nowMs = transaction.nowMs;
+  }
+
+  /** `SELECT … WHERE where FOR mode` of one row: its newest version, locked, or undefined where it does not match. */
+  *select<T>(
+    row: Row<T> | undefined,
+    where: (version: T) => boolean,
+    mode: SelectLock,
+    wait?: 'SKIP LOCKED',
+  ): Steps<T | undefined> {
+    const seen = row?.visibleTo(this);
+    if (row === undefined || seen === undefined || !where(seen)) return undefined;
+    if (mode === 'NO LOCK') return seen;
+    if (!tryLock(row, this.transaction, mode)) {
+      if (wait === 'SKIP LOCKED') return undefined;
+      yield this.transaction.enqueue(row, mode);
+    }
+    return this.#recheck(row, seen, where);
+  }
+
+  /** `UPDATE … SET set WHERE where` of one row. @returns its new version, or undefined where it does not match */
+  *update<T>(
+    row: Row<T> | undefined,
+    where: (version: T) => boolean,
+    set: (version: T) => T,
+  ): Steps<T | undefined> {
+    const seen = row?.visibleTo(this);
+    if (row === undefined || seen === undefined || !where(seen)) return undefined;
+    // The new row is made of what the snapshot shows, and checked, before the row is found to have moved on.
+    row.table.check(set(seen));
+    if (!tryLock(row, this.transaction, 'FOR NO KEY UPDATE'))
+      yield this.transaction.enqueue(row, 'FOR NO KEY UPDATE');
+    const newest = this.#recheck(row, seen, where);
+    return newest === undefined ? undefined : this.#write(row, set(newest));
+  }
+
+  /** `DELETE … WHERE where` of one row. @returns the version deleted, or undefined where it does not match */
+  *delete<T>(row: Row<T> | undefined, where: (version: T) => boolean): Steps<T | undefined> {
+    const seen = row?.visibleTo(this);
+    if (row === undefined || seen === undefined || !where(seen)) return undefined;
+    if (!tryLock(row, this.transaction, 'FOR UPDATE')) yield this.transaction.enqueue(row, 'FOR UPDATE');
+    const newest = this.#recheck(row, seen, where);
+    if (newest === undefined) return undefined;
+    row.write(this, undefined);
+    this.transaction.wrote(row);
+    return newest;
+  }
+
+  /** `INSERT` of a row whose key is new. */
+  insert<T>(table: Table<T>, key: number | string, value: T): T {
+    table.check(value);
+    const row = table.add(key);
+    tryLock(row, this.transaction, 'FOR UPDATE');
+    row.write(this, value);
+    this.transaction.wrote(row);
+    return value;
+  }
+
+  /** `INSERT … ON CONFLICT DO UPDATE SET set`: of the newest row under `key`, whatever the snapshot shows. */
+  *upsert<T>(table: Table<T>, key: number | string, value: T, set: (existing: T) => T): Steps<T> {
+    for (;;) {
+      const row = table.occupant(key);
+      if (row === undefined) return this.insert(table, key, value);
+      if (!tryLock(row, this.transaction, 'FOR NO KEY UPDATE'))
+        yield this.transaction.enqueue(row, 'FOR NO KEY UPDATE');
+      const newest = row.newestFor(this.transaction);
+      if (newest === undefined) {
+        if (row.writer === this.transaction) return this.insert(table, key, value);
+        continue; // Deleted, or never inserted, by whom we waited for.
+      }
+      if (row.writtenBy(this)) {
+        throw new DatabaseError('21000', 'ON CONFLICT DO UPDATE command cannot affect row a second time');
+      }
+      return this.#write(row, set(newest));
+    }
+  }
+
+  #recheck<T>(row: Row<T>, seen: T, where: (version: T) => boolean): T | undefined {
+    if (row.writtenBy(this)) return undefined;
+    const newest = row.newestFor(this.transaction);
+    if (newest === seen || newest === undefined) return newest;
+    return where(newest) ? newest : undefined;
+  }
+
+  #write<T>(row: Row<T>, value: T): T {
+    row.table.check(value);
+    row.write(this, value);
+    this.transaction.wrote(row);
+    return value;
+  }
+}

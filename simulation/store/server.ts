@@ -1,0 +1,141 @@
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Tables } from './execution.ts';
+import { dequeue, grant, releaseAll } from './row-locks.ts';
+import type { Lockable } from './row-locks.ts';
+import { checkOwner, checkSession, checkTask } from './rows.ts';
+import type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { Change } from './table.ts';
+import { Table } from './table.ts';
+import { SimulatedTransaction, terminated } from './transaction.ts';
+
+export interface Commit {
+  /** The last statement of the transaction. */
+  readonly statement: string;
+  readonly applicationName: string;
+  /** The transaction's now(). */
+  readonly nowMs: number;
+  readonly tasks: readonly Change<TaskRow>[];
+  readonly owners: readonly Change<OwnerRow>[];
+  readonly sessions: readonly Change<SessionRow>[];
+}
+
+export interface ServerOptions {
+  readonly clock: Clock;
+  readonly uid: string;
+  readonly partitions: number;
+  readonly onCommit: (commit: Commit) => void;
+  readonly onNotify: (payload: string) => void;
+}
+
+/** What all backends share: the tables, the order of commits, the wake-ups of those who wait. */
+export class Server {
+  readonly clock: Clock;
+  readonly uid: string;
+  readonly partitions: number;
+  readonly tables: Tables = {
+    tasks: new Table(checkTask),
+    owners: new Table(checkOwner),
+    sessions: new Table(checkSession),
+  };
+  /** The number of the last commit: a snapshot. */
+  lastCommit = 0;
+  /** Statements that have waited and are not done: somebody looks at a snapshot that is not the newest. */
+  suspended = 0;
+  readonly #options: ServerOptions;
+  readonly #open = new Set<SimulatedTransaction>();
+  #order = 0;
+  #lastTaskId = 0;
+  #depth = 0;
+  #ready: (() => void)[] = [];
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.uid = options.uid;
+    this.partitions = options.partitions;
+  }
+
+  begin(applicationName: string, statementTimeoutMs: number): SimulatedTransaction {
+    const transaction = new SimulatedTransaction(this, applicationName, statementTimeoutMs);
+    this.#open.add(transaction);
+    return transaction;
+  }
+
+  nextOrder(): number {
+    return ++this.#order;
+  }
+
+  /** A sequence: what was taken stays taken. */
+  nextTaskId(): number {
+    return ++this.#lastTaskId;
+  }
+
+  /** Runs `step`; whom it has woken goes on after it, in order. */
+  work(step: () => void): void {
+    this.#depth += 1;
+    try {
+      step();
+      if (this.#depth > 1) return;
+      for (let next = this.#ready.shift(); next !== undefined; next = this.#ready.shift()) next();
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  commit(transaction: SimulatedTransaction): void {
+    this.#open.delete(transaction);
+    if (transaction.writes.length > 0) {
+      this.lastCommit += 1;
+      for (const row of transaction.writes) {
+        if (row.writer === transaction) row.commit(this.lastCommit, this.suspended > 0);
+      }
+    }
+    const wanted = this.#release(transaction);
+    this.#publish(transaction);
+    this.#wake(wanted);
+  }
+
+  rollback(transaction: SimulatedTransaction): void {
+    this.#open.delete(transaction);
+    for (const row of transaction.writes.toReversed()) if (row.writer === transaction) row.rollback();
+    const { waiting } = transaction;
+    if (waiting !== undefined) dequeue(waiting);
+    const wanted = this.#release(transaction);
+    if (waiting !== undefined) wanted.push(waiting.on);
+    this.#wake(wanted);
+  }
+
+  /** Ends the backends that match. @returns how many */
+  terminate(matches: (transaction: SimulatedTransaction) => boolean): number {
+    const victims = [...this.#open].filter(matches);
+    this.work(() => {
+      for (const victim of victims) victim.abort(terminated());
+    });
+    return victims.length;
+  }
+
+  #release(transaction: SimulatedTransaction): Lockable[] {
+    if (this.suspended === 0)
+      for (const table of Object.values(this.tables) as Table<unknown>[]) table.vacuum();
+    return transaction.locked.size > 0 ? releaseAll(transaction) : [];
+  }
+
+  #wake(wanted: readonly Lockable[]): void {
+    if (wanted.length === 0) return;
+    const { granted, moved } = grant(wanted);
+    for (const { locker } of moved) locker.sleepAnew();
+    for (const { locker } of granted) this.#ready.push(() => locker.wake());
+  }
+
+  #publish({ statement, applicationName, nowMs, notifications }: SimulatedTransaction): void {
+    const [tasks, owners, sessions] = [
+      this.tables.tasks.changes.splice(0),
+      this.tables.owners.changes.splice(0),
+      this.tables.sessions.changes.splice(0),
+    ];
+    if (tasks.length + owners.length + sessions.length > 0) {
+      this.#options.onCommit({ statement, applicationName, nowMs, tasks, owners, sessions });
+    }
+    for (const payload of notifications) this.#options.onNotify(payload);
+  }
+}
