@@ -62,6 +62,12 @@ export class DataTree {
     return this.znodes.get(path === '' ? '/' : path);
   }
 
+  /** How many znodes there are beneath `path`, at any depth. The empty path is above the root, here only. */
+  countBelow(path: string): number {
+    if (path === '/') return this.size - 1;
+    return [...this.znodes.keys()].filter((each) => each.startsWith(`${path}/`)).length;
+  }
+
   /** Paths of a session's ephemerals, oldest first. */
   ephemeralsOf(sessionId: bigint): readonly string[] {
     return [...(this.ephemerals.get(sessionId) ?? [])];

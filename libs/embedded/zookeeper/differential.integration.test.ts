@@ -1,21 +1,24 @@
 /**
  * The embedded server against a real one: the same random scripts to both, and everything either says compared:
- * results, error codes, stats, zxids, and the events in their order. DIFFERENTIAL_SEEDS, DIFFERENTIAL_STEPS and
- * DIFFERENTIAL_FIRST_SEED ask for more than the default.
+ * results, error codes, stats, zxids, what becomes of sessions, and the events in their order. DIFFERENTIAL_SEEDS,
+ * DIFFERENTIAL_STEPS and DIFFERENTIAL_FIRST_SEED ask for others than the default.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Random } from '../../core/random.ts';
 import { seededRandom } from '../../testing/seeded-random.ts';
 import type { TestZooKeeper } from '../../testing/zookeeper.ts';
 import { startTestZooKeeper, zooKeeperAvailability } from '../../testing/zookeeper.ts';
 import { startEmbedded } from '../../testing/zookeeper/embedded.ts';
-import { RawClient } from '../../testing/zookeeper/raw-client.ts';
-import { OPEN_ACL, READ_ACL } from './acl.ts';
-import type { Acl, Reply, Request, Stat, WriteOp } from './protocol.ts';
+import type { SessionStep } from '../../testing/zookeeper/random-steps.ts';
+import { pick, randomStep } from '../../testing/zookeeper/random-steps.ts';
+import { ScriptedClient } from '../../testing/zookeeper/scripted-client.ts';
+import { OPEN_ACL } from './acl.ts';
+import type { Reply, Stat } from './protocol.ts';
 
-const seeds = Number(process.env.DIFFERENTIAL_SEEDS ?? 5);
-const steps = Number(process.env.DIFFERENTIAL_STEPS ?? 150);
+const seeds = Number(process.env.DIFFERENTIAL_SEEDS ?? 20);
+const steps = Number(process.env.DIFFERENTIAL_STEPS ?? 500);
 const firstSeed = Number(process.env.DIFFERENTIAL_FIRST_SEED ?? 1);
+/** Sessions that are to expire have the shortest timeout there is, two of these; the others the longest, twenty. */
+const TICK_MS = 200;
 
 const { kind } = await zooKeeperAvailability();
 
@@ -23,7 +26,7 @@ describe.skipIf(kind === 'embedded' || kind === 'none')('embedded and real ZooKe
   let servers: TestZooKeeper[] = [];
 
   beforeAll(async () => {
-    servers = await Promise.all([startEmbedded(500), startTestZooKeeper()]);
+    servers = await Promise.all([startEmbedded(TICK_MS), startTestZooKeeper({ tickTimeMs: TICK_MS })]);
   });
   afterAll(async () => {
     await Promise.all(servers.map((server) => server.stop()));
@@ -37,7 +40,7 @@ describe.skipIf(kind === 'embedded' || kind === 'none')('embedded and real ZooKe
       );
       expect(embedded).toEqual(real);
     },
-    60_000,
+    120_000,
   );
 });
 
@@ -45,177 +48,35 @@ describe.skipIf(kind === 'embedded' || kind === 'none')('embedded and real ZooKe
 async function runScript(connectString: string, seed: number): Promise<unknown[]> {
   const random = seededRandom(seed);
   const root = `/seed-${seed}`;
+  const observer = await ScriptedClient.start(connectString);
   const clients = [await ScriptedClient.start(connectString), await ScriptedClient.start(connectString)];
-  const [observer = await ScriptedClient.start(connectString)] = clients;
-  const start = await observer.client.request({
-    type: 'create',
-    path: root,
-    data: null,
-    acl: OPEN_ACL,
-    flags: 0,
-  });
-  const seen = (reply: Reply) => normalize(reply, start.zxid, clients);
+  const request = { type: 'create', path: root, data: null, acl: OPEN_ACL, flags: 0 } as const;
+  const { zxid } = await observer.send(request);
+  const take = (actor: ScriptedClient, step: SessionStep) =>
+    step === 'expire' ? actor.expire(observer, `${root}-expiring`, 2 * TICK_MS) : actor[step]();
+
   const transcript: unknown[] = [];
-  for (let step = 0; step < steps; step += 1) {
+  for (let index = 0; index < steps; index += 1) {
     const actor = pick(random, clients);
-    const action = randomAction(random, root);
+    const drawn = randomStep(random, root);
+    // Who is away can do no more than come back, or stay away until it is too late.
+    const step = actor.away && drawn !== 'expire' ? 'comeBack' : drawn;
     const result =
-      action === 'reconnect' || action === 'reopen' ? await actor[action]() : seen(await actor.send(action));
-    // A round trip of each client: what the step has caused has been sent before its reply.
-    for (const { client } of clients) await client.request({ type: 'sync', path: '/' });
-    const events = clients.map(({ client }) =>
-      client.events.splice(0).map(({ type, path }) => `${type} ${path}`),
-    );
-    // In which order a closed session's ephemerals go is up to the server.
-    if (action === 'reopen') for (const each of events) each.sort();
-    transcript.push({ step, actor: clients.indexOf(actor), action, result, events });
+      typeof step === 'string' ? await take(actor, step) : normalize(await actor.send(step), zxid, clients);
+    const events = [await clients[0]?.heard(), await clients[1]?.heard(), await observer.heard()];
+    // In which order the ephemerals of a session go is up to the server.
+    if (step === 'reopen' || step === 'expire') for (const each of events) each?.sort();
+    transcript.push({ index, actor: clients.indexOf(actor), step, result, events });
   }
-  for (const { client } of clients) await client.request({ type: 'closeSession' });
+  for (const client of [...clients, observer]) await client.close();
   return transcript;
-}
-
-/** A client that comes back, to its session with its watches or to a new one. */
-class ScriptedClient {
-  client: RawClient;
-  private readonly connectString: string;
-  private readonly watched = { data: new Set<string>(), exist: new Set<string>(), child: new Set<string>() };
-  private lastZxid = 0n;
-
-  private constructor(connectString: string, client: RawClient) {
-    this.connectString = connectString;
-    this.client = client;
-  }
-
-  static async start(connectString: string): Promise<ScriptedClient> {
-    return new ScriptedClient(connectString, await RawClient.connect(connectString));
-  }
-
-  async send(request: Request): Promise<Reply> {
-    const reply = await this.client.request(request);
-    if (reply.zxid > this.lastZxid) this.lastZxid = reply.zxid;
-    if ('watch' in request && request.watch) {
-      const found = reply.err === 0;
-      if (request.type === 'exists') (found ? this.watched.data : this.watched.exist).add(request.path);
-      else if (found) this.watched[request.type === 'getData' ? 'data' : 'child'].add(request.path);
-    }
-    return reply;
-  }
-
-  /** The same session on a new connection, with every watch it ever set: those used up tell what was missed. */
-  async reconnect(): Promise<unknown> {
-    const { sessionId, passwd } = this.client.session;
-    await this.client.cut();
-    this.client = await RawClient.connect(this.connectString, {
-      sessionId,
-      passwd,
-      lastZxidSeen: this.lastZxid,
-    });
-    const paths = Object.values(this.watched).map((set) => [...set]);
-    for (const set of Object.values(this.watched)) set.clear();
-    const [dataWatches = [], existWatches = [], childWatches = []] = paths;
-    const watches = { dataWatches, existWatches, childWatches };
-    const { err } = await this.send({ type: 'setWatches', relativeZxid: this.lastZxid, ...watches });
-    return { timeOut: this.client.session.timeOut, same: this.client.session.sessionId === sessionId, err };
-  }
-
-  /** A new session; the old one is closed, and its ephemerals go. */
-  async reopen(): Promise<unknown> {
-    const { err } = await this.send({ type: 'closeSession' });
-    await this.client.closed();
-    for (const set of Object.values(this.watched)) set.clear();
-    this.client = await RawClient.connect(this.connectString);
-    return { err };
-  }
-}
-
-const DIGEST_OF_U_P = 'u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=';
-const ACLS: readonly (readonly Acl[])[] = [
-  ...Array.from({ length: 12 }, () => OPEN_ACL),
-  READ_ACL,
-  [{ perms: 31, id: { scheme: 'auth', id: '' } }],
-  [{ perms: 31, id: { scheme: 'digest', id: DIGEST_OF_U_P } }, ...READ_ACL],
-  [{ perms: 5, id: { scheme: 'digest', id: DIGEST_OF_U_P } }],
-  [{ perms: 31, id: { scheme: 'digest', id: 'no-colon' } }],
-  [{ perms: 31, id: { scheme: 'unheard-of', id: 'x' } }],
-  [...OPEN_ACL, ...OPEN_ACL],
-  [],
-];
-
-function randomAction(random: Random, root: string): Request | 'reconnect' | 'reopen' {
-  const path = randomPath(random, root);
-  const watch = random.next() < 0.7;
-  const draw = Math.floor(random.next() * 100);
-  if (draw < 45) return randomWrite(random, root);
-  if (draw < 52) return { type: 'exists', path, watch };
-  if (draw < 60) return { type: 'getData', path, watch };
-  if (draw < 66) return { type: 'getChildren2', path, watch };
-  if (draw < 69) return { type: 'getChildren', path, watch };
-  if (draw < 72) return { type: 'getACL', path };
-  if (draw < 76) return { type: 'setACL', path, acl: pick(random, ACLS), version: randomVersion(random) };
-  if (draw < 78) {
-    return {
-      type: 'auth',
-      authType: 0,
-      scheme: 'digest',
-      auth: Buffer.from(pick(random, ['u:p', 'v:q', 'w'])),
-    };
-  }
-  if (draw < 79) return { type: 'ping' };
-  if (draw < 82) return 'reconnect';
-  if (draw < 84) return 'reopen';
-  const ops = Array.from({ length: Math.floor(random.next() * 5) }, () =>
-    random.next() < 0.2
-      ? ({ type: 'check', path: randomPath(random, root), version: randomVersion(random) } as const)
-      : randomWrite(random, root),
-  );
-  return { type: 'multi', ops };
-}
-
-function randomWrite(random: Random, root: string): WriteOp {
-  const path = randomPath(random, root);
-  const data = random.next() < 0.1 ? null : Buffer.from('x'.repeat(Math.floor(random.next() * 9)));
-  const version = randomVersion(random);
-  const draw = random.next();
-  if (draw < 0.3) return { type: 'delete', path, version };
-  if (draw < 0.5) return { type: 'setData', path, data, version };
-  return { type: 'create', path, data, acl: pick(random, ACLS), flags: Math.floor(random.next() * 4) };
-}
-
-/** Few enough that clients and steps meet; sometimes one that is no path, or a system's. */
-function randomPath(random: Random, root: string): string {
-  if (random.next() < 0.03) {
-    return pick(random, [
-      '',
-      'a',
-      '/',
-      'a/b',
-      `${root}//a`,
-      `${root}/`,
-      `${root}/a/`,
-      `${root}/../a`,
-      `${root}/\u0001`,
-    ]);
-  }
-  if (random.next() < 0.01) return pick(random, ['/zookeeper', '/zookeeper/quota', '/zookeeper/config']);
-  const depth = 1 + Math.floor(random.next() * 3);
-  return root + Array.from({ length: depth }, () => `/${pick(random, ['a', 'b', 'c', 'd'])}`).join('');
-}
-
-function randomVersion(random: Random): number {
-  return random.next() < 0.3 ? Math.floor(random.next() * 3) : -1;
-}
-
-function pick<T>(random: Random, items: readonly T[]): T {
-  const item = items[Math.floor(random.next() * items.length)];
-  if (item === undefined) throw new Error('nothing to pick from');
-  return item;
 }
 
 /** What differs between two servers that behave alike: session ids, clocks, where zxids start, order of sets. */
 function normalize(reply: Reply, startZxid: bigint, clients: readonly ScriptedClient[]): unknown {
   const stat = (raw: Stat) => {
     const { ctime, mtime, ephemeralOwner, czxid, mzxid, pzxid, ...counts } = raw;
-    const owner = clients.findIndex(({ client }) => client.session.sessionId === ephemeralOwner);
+    const owner = clients.findIndex(({ session }) => session.sessionId === ephemeralOwner);
     const relative = [czxid, mzxid, pzxid].map((zxid) => zxid - startZxid);
     return { ...counts, relative, modified: mtime >= ctime, owner: ephemeralOwner === 0n ? 'none' : owner };
   };

@@ -95,8 +95,9 @@ export type ConnectResponse = Infer<typeof ConnectResponse>;
 /** Flags of a create: bit 0 ephemeral, bit 1 sequential. Containers and TTLs (4 and up) are not spoken. */
 export const CreateFlag = { EPHEMERAL: 1, SEQUENTIAL: 2 } as const;
 
+const CreateRequest = record({ path: ustring, data: buffer, acl: vector(Acl), flags: int });
 const writes = {
-  create: [1, record({ path: ustring, data: buffer, acl: vector(Acl), flags: int })],
+  create: [1, CreateRequest],
   delete: [2, record({ path: ustring, version: int })],
   setData: [5, record({ path: ustring, data: buffer, version: int })],
   check: [13, record({ path: ustring, version: int })],
@@ -154,11 +155,14 @@ export const Request = variant({
   ping: [11, record({})],
   getChildren2: [12, record({ path: ustring, watch: bool })],
   multi: [14, record({ ops: multiParts<WriteOp>(writes, () => -1) })],
+  create2: [15, CreateRequest],
   auth: [100, record({ authType: int, scheme: ustring, auth: buffer })],
   setWatches: [
     101,
     record({ relativeZxid: long, dataWatches: paths, existWatches: paths, childWatches: paths }),
   ],
+  getEphemerals: [103, record({ prefixPath: ustring })],
+  getAllChildrenNumber: [104, record({ path: ustring })],
   closeSession: [-11, record({})],
 } as const);
 export type Request = Infer<typeof Request>;
@@ -176,6 +180,8 @@ export type MultiResult = VariantOf<typeof results>;
 const replies = {
   none: record({}),
   path: record({ path: ustring }),
+  pathAndStat: record({ path: ustring, stat: Stat }),
+  totalNumber: record({ totalNumber: int }),
   stat: record({ stat: Stat }),
   data: record({ data: buffer, stat: Stat }),
   children: record({ children: vector(ustring) }),

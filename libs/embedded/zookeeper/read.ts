@@ -9,10 +9,22 @@ import type { WatchKind } from './watches.ts';
 
 export type Read = Extract<
   Request,
-  { type: 'exists' | 'getData' | 'getACL' | 'getChildren' | 'getChildren2' | 'sync' | 'ping' }
+  {
+    type:
+      | 'exists'
+      | 'getData'
+      | 'getACL'
+      | 'getChildren'
+      | 'getChildren2'
+      | 'getEphemerals'
+      | 'getAllChildrenNumber'
+      | 'sync'
+      | 'ping';
+  }
 >;
 
 export interface Reader {
+  readonly sessionId: bigint;
   readonly identities: readonly Id[];
   watch(kind: WatchKind, path: string): void;
 }
@@ -46,6 +58,16 @@ export function read(tree: DataTree, request: Read, reader: Reader): ReplyBody {
       const children = [...znode.children];
       if (request.type === 'getChildren') return { type: 'children', children };
       return { type: 'childrenAndStat', children, stat: statOf(znode) };
+    }
+    case 'getEphemerals': {
+      const all = tree.ephemeralsOf(reader.sessionId);
+      const prefix = request.prefixPath === '/' ? '' : request.prefixPath;
+      return { type: 'children', children: all.filter((path) => path.startsWith(prefix)) };
+    }
+    case 'getAllChildrenNumber': {
+      const znode = find(tree, request.path);
+      requirePermission(znode.acl, Perms.READ, reader.identities);
+      return { type: 'totalNumber', totalNumber: tree.countBelow(request.path) };
     }
     case 'getACL': {
       const znode = find(tree, request.path);

@@ -124,6 +124,34 @@ describe('connections', () => {
     expect(await second.request(sync)).toMatchObject({ err: 0 });
   });
 
+  it('one who knows a session’s id and not its password cuts its connection, and gets nothing else', async () => {
+    const owner = await raw();
+    const { sessionId, passwd } = owner.session;
+    const impostor = await RawClient.connect(server.connectString, {
+      sessionId,
+      passwd: Buffer.alloc(16, 1),
+    });
+    expect(impostor.session.timeOut).toBe(0);
+    await owner.closed();
+    const back = await RawClient.connect(server.connectString, { sessionId, passwd });
+    expect(back.session.sessionId).toBe(sessionId);
+  });
+
+  it.each([
+    ['checkWatches', 17],
+    ['multiRead', 22],
+    ['setWatches2', 105],
+    ['addWatch', 106],
+    ['whoAmI', 107],
+  ])('%s is not spoken here: the client is told, and keeps its session', async (_name, opcode) => {
+    const client = await raw();
+    expect(await client.requestUnknown(opcode)).toMatchObject({ err: -6 });
+    await client.closed();
+    const { sessionId, passwd } = client.session;
+    const back = await RawClient.connect(server.connectString, { sessionId, passwd });
+    expect(await back.request(sync)).toMatchObject({ err: 0 });
+  });
+
   it('an unknown session is answered with a timeout of 0 and closed', async () => {
     const client = await RawClient.connect(server.connectString, { sessionId: 42n });
     expect(client.session).toMatchObject({ timeOut: 0, sessionId: 0n });

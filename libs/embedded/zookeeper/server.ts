@@ -196,8 +196,8 @@ class SocketServer implements ZooKeeperServer {
     }
     const { response, transactions } = outcome;
     this.carryOut({ transactions, notifications: [], ended: [] });
+    this.bySession.get(request.sessionId)?.destroy();
     if (outcome.type === 'ESTABLISHED') {
-      this.bySession.get(response.sessionId)?.destroy();
       this.bySession.set(response.sessionId, connection);
       connection.sessionId = response.sessionId;
     }

@@ -1,7 +1,8 @@
 import { digestId } from './acl.ts';
 import type { Commit, DatabaseOptions, Instant } from './database.ts';
 import { Database } from './database.ts';
-import { prepare } from './prepare.ts';
+import { statOf } from './data-tree.ts';
+import { find, prepare } from './prepare.ts';
 import type { ConnectRequest, ConnectResponse, MultiResult, Reply, ReplyBody, Request } from './protocol.ts';
 import { ErrorCode, NO_BODY, OperationRefused } from './protocol.ts';
 import { read, rearm } from './read.ts';
@@ -105,11 +106,12 @@ export class StateMachine {
       const { transaction } = this.database.commit([() => change], now);
       return established(fresh.sessionId, fresh.password, [transaction]);
     }
+    // Even by one that does not know the password, as in ZooKeeper.
+    this.disconnect(sessionId);
     const session = sessions.find(sessionId);
     if (session === undefined || passwd === null || !session.password.equals(passwd)) {
       return { type: 'EXPIRED', response: NO_SESSION, transactions: [] };
     }
-    this.disconnect(sessionId);
     return established(sessionId, passwd, []);
   }
 
@@ -140,6 +142,13 @@ export class StateMachine {
         );
         return this.committed(commit, { type: 'multi', results: multiResults(request.ops, commit) });
       }
+      case 'create2': {
+        const commit = this.database.commit(
+          [() => prepare(tree, { ...request, type: 'create' }, session)],
+          now,
+        );
+        return this.committed(commit, this.withStat(commit), commit.refused?.code);
+      }
       case 'auth':
         return this.authenticate(sessionId, request);
       case 'setWatches': {
@@ -152,7 +161,7 @@ export class StateMachine {
         return { ...closed, reply: this.reply(NO_BODY) };
       }
       default:
-        return this.attempt(() => read(tree, request, { identities: session.identities, watch }));
+        return this.attempt(() => read(tree, request, { sessionId, identities: session.identities, watch }));
     }
   }
 
@@ -188,6 +197,13 @@ export class StateMachine {
   /** Gives every session its whole timeout again, as a server does that has been away. */
   restartTimeouts(now: Instant): void {
     for (const { sessionId } of this.sessions()) this.database.sessions.touch(sessionId, now.monotonicMs);
+  }
+
+  /** What create2 answers: the path, as create does, and the stat of what is there now. */
+  private withStat({ results: [created] }: Commit): ReplyBody {
+    if (created?.type !== 'path') return NO_BODY;
+    const { path } = created;
+    return { type: 'pathAndStat', path, stat: statOf(find(this.database.tree, path)) };
   }
 
   private authenticate(sessionId: bigint, { scheme, auth }: Extract<Request, { type: 'auth' }>): Outcome {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { once } from 'node:events';
 import { FrameReader } from '../../embedded/zookeeper/frame-reader.ts';
 import { decode, int } from '../../embedded/zookeeper/jute.ts';
+import type { Writer } from '../../embedded/zookeeper/jute.ts';
 import type { Reply, ReplyType, WatchEvent } from '../../embedded/zookeeper/protocol.ts';
 import {
   ConnectRequest,
@@ -29,6 +30,9 @@ const REPLY_TYPES: Record<Request['type'], ReplyType> = {
   auth: 'none',
   setWatches: 'none',
   closeSession: 'none',
+  create2: 'pathAndStat',
+  getEphemerals: 'children',
+  getAllChildrenNumber: 'totalNumber',
 };
 const FIXED_XIDS: Partial<Record<Request['type'], number>> = { ping: -2, auth: -4, setWatches: -8 };
 
@@ -93,18 +97,28 @@ export class RawClient {
   /** @throws ConnectionEnded where no reply came */
   request(request: Request): Promise<Reply> {
     const xid = FIXED_XIDS[request.type] ?? ++this.lastXid;
+    return this.send(REPLY_TYPES[request.type], (writer) => {
+      int.write(writer, xid);
+      Request.write(writer, request);
+    });
+  }
+
+  private send(type: ReplyType, write: (writer: Writer) => void): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.socket.destroyed) {
         reject(new ConnectionEnded());
         return;
       }
-      this.awaited.push({ type: REPLY_TYPES[request.type], resolve, reject });
-      this.socket.write(
-        frame((writer) => {
-          int.write(writer, xid);
-          Request.write(writer, request);
-        }),
-      );
+      this.awaited.push({ type, resolve, reject });
+      this.socket.write(frame(write));
+    });
+  }
+
+  /** A request of a type that {@link Request} does not have. */
+  requestUnknown(opcode: number): Promise<Reply> {
+    return this.send('none', (writer) => {
+      int.write(writer, ++this.lastXid);
+      int.write(writer, opcode);
     });
   }
 
