@@ -69,6 +69,13 @@ interface Holder {
 
 type Leaving = Omit<Move, 'to'>;
 
+/** Room for one more partition. */
+interface Place {
+  readonly id: string;
+  /** The worker's load for its weight once this one is taken, and those before it. */
+  readonly fullness: number;
+}
+
 /**
  * Plans the targets of all partitions. Deterministic, whatever the order of `workers`; planned again, nothing moves.
  *
@@ -86,7 +93,7 @@ export function assign(
   const holders = holdersOf(workers, requiredTag, current.length);
   const leaving = settle(current, holders);
 
-  const receivers = [...holders.values()].filter(({ barred, drains }) => barred === null && !drains);
+  const receivers = [...holders.values()].filter(({ limit, drains }) => limit > 0 && !drains);
   const capacity = receivers.reduce((sum, { limit }) => sum + limit, 0);
   const quota = quotas(
     Math.min(current.length, capacity),
@@ -146,28 +153,41 @@ function settle(current: Targets, holders: ReadonlyMap<string, Holder>): Leaving
   return leaving;
 }
 
-/** A worker's id for each partition it lacks, the least loaded first. */
-function freePlaces(receivers: readonly Holder[], quota: ReadonlyMap<string, number>): string[] {
-  const places = receivers.flatMap(({ id, weight, held }) => {
-    const lacks = Math.max(0, (quota.get(id) ?? 0) - held.length);
-    return Array.from({ length: lacks }, (_, i) => ({ id, loadThen: (held.length + i + 1) / weight }));
-  });
-  return places.sort((a, b) => a.loadThen - b.loadThen).map(({ id }) => id);
+/** A place for each partition that a worker lacks, in the order of the workers. */
+function freePlaces(receivers: readonly Holder[], quota: ReadonlyMap<string, number>): Place[] {
+  const places: Place[] = [];
+  for (const { id, weight, held } of receivers) {
+    for (let load = held.length + 1; load <= (quota.get(id) ?? 0); load += 1) {
+      places.push({ id, fullness: load / weight });
+    }
+  }
+  return places;
 }
 
-/** Moves the leaving to the first of the places. Where those are too few, the ones that had a worker go first. */
-function place(leaving: readonly Leaving[], places: readonly string[]): Move[] {
+/** Moves the leaving, those that had a worker first if there is not a place for all of them. */
+function place(leaving: readonly Leaving[], places: readonly Place[]): Move[] {
   const byPartition = (a: Leaving, b: Leaving) => a.partition - b.partition;
-  const urgent = [...leaving].sort(
-    (a, b) => Number(a.from === null) - Number(b.from === null) || byPartition(a, b),
-  );
+  const hadWorker = ({ from }: Leaving) => from !== null;
+  const urgent = [...leaving.filter(hadWorker), ...leaving.filter((it) => !hadWorker(it))];
   const placed = urgent.slice(0, places.length).sort(byPartition);
-  const ownerless = urgent.slice(places.length).filter(({ from }) => from !== null);
-  const receivers = places.slice(0, placed.length).sort();
-  return [
-    ...placed.map((move, i) => ({ ...move, to: receivers[i] ?? null })),
-    ...ownerless.map((move) => ({ ...move, to: null })),
-  ].sort(byPartition);
+  const ownerless = urgent.slice(places.length).filter(hadWorker);
+  const receivers = emptiest(places, placed.length);
+  // Spelt out, since `...` takes twenty times as long.
+  const move = ({ partition, from, reason }: Leaving, to: string | null): Move => ({
+    partition,
+    from,
+    to,
+    reason,
+  });
+  const moves = placed.map((it, i) => move(it, receivers[i]?.id ?? null));
+  return [...moves, ...ownerless.map((it) => move(it, null))].sort(byPartition);
+}
+
+/** The `count` places at the workers that have least to do, in the order they came. */
+function emptiest(places: readonly Place[], count: number): readonly Place[] {
+  if (count === places.length) return places;
+  const chosen = new Set([...places].sort((a, b) => a.fullness - b.fullness).slice(0, count));
+  return places.filter((it) => chosen.has(it));
 }
 
 /** A move and its reason, for people: `partition 5: worker-1 → worker-2 (worker-1 drains)`. */
