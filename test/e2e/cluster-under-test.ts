@@ -97,8 +97,9 @@ export class ClusterUnderTest {
       await cluster.startApi();
       await cluster.balanced(options.workers);
     } catch (error) {
+      const transcript = cluster.transcript();
       await cluster.stop();
-      throw error;
+      throw new Error(`the cluster did not come up:\n${transcript}`, { cause: error });
     }
     return cluster;
   }

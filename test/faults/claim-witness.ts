@@ -61,8 +61,8 @@ export class ClaimWitness {
   }
 
   /** What the test itself does to the database. */
-  async query(sql: string): Promise<unknown[]> {
-    return (await this.#client.query(sql)).rows;
+  async query(sql: string): Promise<void> {
+    await this.#client.query(sql);
   }
 
   close(): Promise<void> {

@@ -10,22 +10,24 @@ import { percentile, SteadyLoad } from './steady-load.ts';
 const OUTAGE_MS = 60_000;
 
 describe('ZooKeeper is away for a minute', () => {
+  const closers: (() => Promise<void>)[] = [];
   let zookeeper: TestZooKeeper;
   let cluster: ClusterUnderTest;
   let witness: ClaimWitness;
   beforeAll(async () => {
     zookeeper = await startTestZooKeeper({ tickTimeMs: 500 });
+    closers.push(() => zookeeper.stop());
     cluster = await ClusterUnderTest.start({
       workers: 3,
       controllers: 2,
       zookeeperConnect: zookeeper.connectString,
     });
+    closers.push(() => cluster.stop());
     witness = await ClaimWitness.install(cluster.databaseUrl);
+    closers.push(() => witness.close());
   });
   afterAll(async () => {
-    await witness.close();
-    await cluster.stop();
-    await zookeeper.stop();
+    for (const close of closers.reverse()) await close();
   });
 
   it('and tasks are handled all the while; on its return nothing moves but what a new worker takes', async () => {

@@ -14,28 +14,27 @@ import { Znodes } from './znodes.ts';
 const EPOCH_BEFORE = 1_000;
 
 describe('ZooKeeper’s data is lost: an empty server answers at its address', () => {
+  const closers: (() => Promise<void>)[] = [];
   let servers: TestZooKeeper[];
   let proxy: TcpProxy;
   let cluster: ClusterUnderTest;
   let witness: ClaimWitness;
   beforeAll(async () => {
-    servers = await Promise.all([
-      startTestZooKeeper({ tickTimeMs: 500 }),
-      startTestZooKeeper({ tickTimeMs: 500 }),
-    ]);
+    servers = [await startTestZooKeeper({ tickTimeMs: 500 }), await startTestZooKeeper({ tickTimeMs: 500 })];
+    for (const server of servers) closers.push(() => server.stop());
     proxy = await startTcpProxy(servers[0]?.connectString ?? '');
+    closers.push(() => proxy.close());
     cluster = await ClusterUnderTest.start({
       workers: 3,
       controllers: 2,
       zookeeperConnect: proxy.connectString,
     });
+    closers.push(() => cluster.stop());
     witness = await ClaimWitness.install(cluster.databaseUrl);
+    closers.push(() => witness.close());
   });
   afterAll(async () => {
-    await witness.close();
-    await cluster.stop();
-    await proxy.close();
-    for (const server of servers) await server.stop();
+    for (const close of closers.reverse()) await close();
   });
 
   it('and cluster-init restores it, epochs go on above the database’s, and no process is restarted', async () => {

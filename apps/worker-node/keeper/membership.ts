@@ -51,7 +51,7 @@ export class Membership {
 
   /**
    * Joins, if this session has not yet. Returns the incarnation, or undefined while there is nothing to do but
-   * wait: not connected, cluster-init has not run, a predecessor's ephemeral has not expired.
+   * wait: not connected, cluster-init has not run, another process' ephemeral of our id has not expired.
    *
    * @throws FatalError where this worker must not join at all
    */
@@ -67,7 +67,7 @@ export class Membership {
       this.#current = undefined;
     }
     if (!(await this.#clusterIsOurs())) return undefined;
-    if (this.#own.size === 0 && (await this.#predecessorLives(state.sessionTimeoutMs))) return undefined;
+    if (await this.#anotherLives(state.sessionTimeoutMs)) return undefined;
     if (this.#current?.epoch !== state.epoch) {
       this.#current = {
         epoch: state.epoch,
@@ -91,9 +91,12 @@ export class Membership {
    * by it the controller tells this from a crash, which ends with the same znodes gone.
    */
   async leave(): Promise<void> {
+    if (this.#current?.joined !== true || this.#options.zk.state.kind !== 'CONNECTED') return;
+    await this.#removeNodes(this.#current.incarnation);
+  }
+
+  async #removeNodes(incarnation: string): Promise<void> {
     const { zk, paths, workerId } = this.#options;
-    if (this.#current?.joined !== true || zk.state.kind !== 'CONNECTED') return;
-    const { incarnation } = this.#current;
     const path = paths.ackOf(workerId, incarnation);
     const farewell = ackCodec.encode({ rev: 0, owned: {}, releasing: [], fenced: {} });
     try {
@@ -133,14 +136,19 @@ export class Membership {
 
   /**
    * Whether another process holds our worker id. A crashed predecessor's ephemeral goes with its session, so
-   * that much time is given; what is alive after it is a second process.
+   * that much time is given; what is alive after it is a second process. Asked before every live node of ours,
+   * not the first only: while this process was frozen, or cut off, another may have taken its place, and a newer
+   * live node would take everything from it.
    *
    * @throws FatalError for a second process
    */
-  async #predecessorLives(negotiatedTimeoutMs: number): Promise<boolean> {
+  async #anotherLives(negotiatedTimeoutMs: number): Promise<boolean> {
     const { workerId, clock, sessionTimeoutMs, logger } = this.#options;
     const others = await this.#others();
-    if (others.length === 0) return false;
+    if (others.length === 0) {
+      this.#waitingSinceMs = undefined;
+      return false;
+    }
     if (this.#waitingSinceMs === undefined) {
       this.#waitingSinceMs = clock.monotonicMs();
       logger.info({ others }, `worker id ${workerId} is still registered: waiting for its session to end`);
@@ -159,7 +167,9 @@ export class Membership {
     const mine = await zk.exists(paths.liveInstance(workerId, incarnation));
     for (const name of others) {
       const stat = await zk.exists(`${paths.live}/${name}`);
-      if (stat !== null && mine !== null && stat.czxid < mine.czxid) throw this.#inUse([name]);
+      if (stat === null || mine === null || stat.czxid > mine.czxid) continue;
+      await this.#removeNodes(incarnation);
+      throw this.#inUse([name]);
     }
   }
 
