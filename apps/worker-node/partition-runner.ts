@@ -103,7 +103,7 @@ export class PartitionRunner {
 
   async #round(): Promise<void> {
     const { clock, executor, databaseTime } = this.#options;
-    if (clock.monotonicMs() - this.#polledAtMs >= POLL_MS) {
+    if (this.#untilPollMs() === 0) {
       this.#polledAtMs = clock.monotonicMs();
       for (const partition of this.#held.keys()) this.#due.forget(partition);
     }
@@ -170,8 +170,13 @@ export class PartitionRunner {
 
   #idleMs(): number {
     if (this.#stopped || this.#due.hasUnknown) return 0;
-    const untilPollMs = this.#polledAtMs + POLL_MS - this.#options.clock.monotonicMs();
-    if (this.#options.executor.free === 0) return Math.max(0, untilPollMs);
-    return Math.max(0, Math.min(untilPollMs, this.#due.nextMs() - this.#options.databaseTime.nowMs()));
+    if (this.#options.executor.free === 0) return this.#untilPollMs();
+    const untilDueMs = this.#due.nextMs() - this.#options.databaseTime.nowMs();
+    return Math.max(0, Math.min(this.#untilPollMs(), untilDueMs));
+  }
+
+  /** Asked both ways, "is it time?" and "how long yet?", so that rounding never answers no and not at all. */
+  #untilPollMs(): number {
+    return Math.max(0, this.#polledAtMs + POLL_MS - this.#options.clock.monotonicMs());
   }
 }
