@@ -11,9 +11,20 @@ export const DEBIAN_ZOOKEEPER_JAR = '/usr/share/java/zookeeper.jar';
 
 export async function findRealZooKeeper(): Promise<RealZooKeeper> {
   if (await dockerEngineAnswers()) return 'testcontainers';
-  return (await succeeds(access(DEBIAN_ZOOKEEPER_JAR))) && (await runs('java', '-version'))
-    ? 'debian'
-    : 'none';
+  return (await hasDebianZooKeeper()) ? 'debian' : 'none';
+}
+
+/** Whether Debian's package `zookeeper` is installed, and a `java` to run its servers and its command line. */
+export async function hasDebianZooKeeper(): Promise<boolean> {
+  return (await succeeds(access(DEBIAN_ZOOKEEPER_JAR))) && (await runs('java', '-version'));
+}
+
+/** A Python that has the package kazoo: the first on the path, or Debian's own. */
+export async function findPythonWithKazoo(): Promise<string | undefined> {
+  for (const python of ['python3', '/usr/bin/python3']) {
+    if (await runs(python, '-c', 'import kazoo')) return python;
+  }
+  return undefined;
 }
 
 /** Whether there is a Docker engine that testcontainers can use. */

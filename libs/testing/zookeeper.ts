@@ -60,6 +60,12 @@ export async function zooKeeperAvailability(): Promise<ZooKeeperAvailability> {
   return { kind, description: DESCRIPTIONS[kind] };
 }
 
+/** A real one, whatever TEST_ZOOKEEPER says; `undefined` where this machine has none. */
+export async function startRealZooKeeper(tickTimeMs: number): Promise<TestZooKeeper | undefined> {
+  const kind = await findRealZooKeeper();
+  return kind === 'none' ? undefined : startOfKind(kind, tickTimeMs);
+}
+
 /** @throws ServerUnavailableError */
 export async function startTestZooKeeper(options: TestZooKeeperOptions = {}): Promise<TestZooKeeper> {
   if (options.shared !== true) return startOwn(options.tickTimeMs ?? 500);
@@ -85,6 +91,11 @@ let shared: { users: number; readonly server: Promise<TestZooKeeper> } | undefin
 
 async function startOwn(tickTimeMs: number): Promise<TestZooKeeper> {
   const { kind, description } = await zooKeeperAvailability();
+  if (kind === 'none') throw new ServerUnavailableError(description);
+  return startOfKind(kind, tickTimeMs);
+}
+
+function startOfKind(kind: TestZooKeeper['kind'], tickTimeMs: number): Promise<TestZooKeeper> {
   switch (kind) {
     case 'embedded':
       return startEmbedded(tickTimeMs);
@@ -92,7 +103,5 @@ async function startOwn(tickTimeMs: number): Promise<TestZooKeeper> {
       return startContainer(tickTimeMs);
     case 'debian':
       return startDebian(tickTimeMs);
-    case 'none':
-      throw new ServerUnavailableError(description);
   }
 }
