@@ -1,8 +1,6 @@
 import type { Leadership } from '../../libs/cluster/election.ts';
 import type { Paths } from '../../libs/cluster/paths.ts';
-import type { Mode } from '../../libs/cluster/records.ts';
 import type { Watcher, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
-import { assign } from '../../libs/core/assignment.ts';
 import type { Assignment, Targets } from '../../libs/core/assignment.ts';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
@@ -11,11 +9,16 @@ import type { Transition } from '../../libs/core/transition.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import { AssignmentReport } from './assignment-report.ts';
 import { Debounce } from './debounce.ts';
+import { decide } from './decision.ts';
+import { Guard } from './guard.ts';
+import type { Precautions } from './guard.ts';
 import { publish } from './publish.ts';
 import type { PublishResult } from './publish.ts';
+import { answeredFarewells, Retirement } from './retirement.ts';
 import { SeenSince } from './seen-since.ts';
 import { readSnapshot } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
+import { steady, Tenure } from './steady.ts';
 
 export interface PipelineOptions {
   readonly zk: ZooKeeper;
@@ -36,7 +39,7 @@ export interface PipelineTiming {
   readonly balanceMaxMs: number;
   /** How long a worker may take to release what was revoked before it is granted to another. */
   readonly releaseMs: number;
-  /** How long the grants of a worker that is gone are kept. */
+  /** How long the grants and the wish of a worker that is gone are kept. */
   readonly retireMs: number;
 }
 
@@ -64,7 +67,9 @@ export class Pipeline {
   readonly #report: AssignmentReport;
   readonly #balancing: Debounce;
   readonly #revokes = new SeenSince();
-  readonly #gone = new SeenSince();
+  readonly #retirement: Retirement;
+  readonly #guard: Guard;
+  readonly #tenure = new Tenure();
   readonly #unreadable = new Set<string>();
   #uid: string | undefined;
   #unconfirmed: string | undefined;
@@ -73,6 +78,8 @@ export class Pipeline {
     this.#options = options;
     this.#timing = { ...TIMING, ...options.timing };
     this.#report = new AssignmentReport(options.logger);
+    this.#guard = new Guard(options.logger);
+    this.#retirement = new Retirement(this.#timing.retireMs);
     this.#balancing = new Debounce({
       quietMs: this.#timing.balanceQuietMs,
       maxMs: this.#timing.balanceMaxMs,
@@ -83,13 +90,20 @@ export class Pipeline {
   async run(): Promise<RunResult> {
     const snapshot = await this.#read();
     if (snapshot === null) return { outcome: 'UNINITIALISED', runAgainInMs: Infinity };
-    const nowMs = this.#options.clock.monotonicMs();
-    const { target, waitMs } = this.#assign(snapshot, nowMs);
+    const { clock, zk } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const windowMs = zk.state.kind === 'CONNECTED' ? zk.state.sessionTimeoutMs : 0;
+    const precautions = this.#guard.observe(
+      snapshot,
+      { monotonicMs: nowMs, wallMs: clock.wallMs() },
+      windowMs,
+    );
+    const { target, waitMs } = this.#assign(snapshot, precautions, nowMs);
     const next =
       target === null ? { plan: snapshot.plan, grants: new Map() } : this.#step(snapshot, target, nowMs);
-    const outcome = await this.#publish(snapshot, next, this.#retire(snapshot, nowMs));
+    const outcome = await this.#publish(snapshot, next, precautions, nowMs);
     const releaseMs = this.#revokes.untilNextMs(this.#timing.releaseMs, nowMs);
-    const retireMs = this.#gone.untilNextMs(this.#timing.retireMs, nowMs);
+    const retireMs = this.#retirement.untilNextMs(nowMs);
     return { outcome, runAgainInMs: Math.min(waitMs, releaseMs, retireMs) };
   }
 
@@ -118,26 +132,30 @@ export class Pipeline {
   }
 
   /** The targets wanted, `null` for leaving everything as it is; and when to think again. */
-  #assign(snapshot: Snapshot, nowMs: number): { target: Targets | null; waitMs: number } {
-    const current = snapshot.plan.target;
-    const workers = [...snapshot.live.keys()].map((id) => ({ id }));
-    const { mode, untilMs } = modeAt(snapshot.mode, this.#options.clock.wallMs());
-    const waitMs = untilMs === undefined ? Infinity : untilMs - this.#options.clock.wallMs();
-    if (mode === 'PAUSED') return { target: current, waitMs };
-    const urgent = assign(current, workers, { balance: false });
-    if (mode === 'MAINTENANCE') return { target: urgent.target, waitMs };
+  #assign(
+    snapshot: Snapshot,
+    { mode, quarantined }: Precautions,
+    nowMs: number,
+  ): { target: Targets | null; waitMs: number } {
+    const { target: current, epoch } = snapshot.plan;
+    const { urgent, wanted } = decide(snapshot, mode, quarantined);
+    const history = { epoch, sinceMs: this.#tenure.observe(current, nowMs) };
+    const targetOf = (assignment: Assignment) => steady(assignment, current, history);
+    if (mode.mode !== 'AUTO') {
+      const waitMs = mode.untilMs === undefined ? Infinity : mode.untilMs - this.#options.clock.wallMs();
+      return { target: targetOf(urgent), waitMs };
+    }
 
-    // Orphans are placed at once, be it for a moment only. What can wait is balancing; and, while nobody
+    // What is urgent is done at once, be it for a moment only. What can wait is balancing; and, while nobody
     // works yet, everything, so that workers that start together share in one go.
-    const balanced = assign(current, workers, { balance: true });
-    const cold = balanced.moves.length > 0 && !anyoneGranted(snapshot);
-    if (!cold && !balances(balanced)) {
+    const cold = wanted.moves.length > 0 && !anyoneGranted(snapshot);
+    if (!cold && !balances(wanted)) {
       this.#balancing.reset();
-      return { target: balanced.target, waitMs: Infinity };
+      return { target: targetOf(wanted), waitMs: Infinity };
     }
     const quietInMs = this.#balancing.remainingMs([...snapshot.live.values()].sort().join(' '), nowMs);
-    if (quietInMs === 0) return { target: balanced.target, waitMs: Infinity };
-    return { target: cold ? null : urgent.target, waitMs: quietInMs };
+    if (quietInMs === 0) return { target: targetOf(wanted), waitMs: Infinity };
+    return { target: cold ? null : targetOf(urgent), waitMs: quietInMs };
   }
 
   #step(snapshot: Snapshot, target: Targets, nowMs: number): Transition {
@@ -158,37 +176,31 @@ export class Pipeline {
     });
   }
 
-  /** Ids whose grants have been empty and whose worker has been gone for long enough. */
-  #retire({ live, grants }: Snapshot, nowMs: number): string[] {
-    const empty = [...grants].filter(
-      ([id, { parts, revoked }]) =>
-        !live.has(id) && Object.keys(parts).length + Object.keys(revoked).length === 0,
-    );
-    this.#gone.observe(
-      empty.map(([id]) => id),
-      nowMs,
-    );
-    return [...this.#gone.olderThan(this.#timing.retireMs, nowMs)];
-  }
-
   async #publish(
     snapshot: Snapshot,
     next: Transition,
-    retired: readonly string[],
+    { mode, modeChanged, quarantined }: Precautions,
+    nowMs: number,
   ): Promise<PublishResult | 'SETTLED'> {
-    if (next.plan === snapshot.plan && retired.length === 0) return 'SETTLED';
-    const { random } = this.#options;
-    const operation = random.uuid();
-    const result = await publish({ ...this.#options, snapshot, next, retired, operation });
+    const retired = this.#retirement.observe(snapshot, nowMs);
+    const farewells = answeredFarewells(snapshot, next);
+    const settled = next.plan === snapshot.plan && !modeChanged;
+    if (settled && retired.length + farewells.length === 0) return 'SETTLED';
+    const operation = this.#options.random.uuid();
+    const result = await publish({
+      ...this.#options,
+      snapshot,
+      next,
+      retired,
+      farewells,
+      quarantined,
+      operation,
+      ...(modeChanged && { mode }),
+    });
     if (result === 'PUBLISHED') this.#report.observe(next.plan.target);
-    if (result === 'UNKNOWN') this.#unconfirmed = operation;
+    if (result === 'UNKNOWN' && next.plan !== snapshot.plan) this.#unconfirmed = operation;
     return result;
   }
-}
-
-/** A mode that has ended is AUTO. */
-function modeAt(mode: Mode, wallMs: number): Mode {
-  return mode.untilMs !== undefined && mode.untilMs <= wallMs ? { mode: 'AUTO' } : mode;
 }
 
 /** Whether it moves anything off a worker that lives. */

@@ -1,7 +1,7 @@
 import type { Leadership } from '../../libs/cluster/election.ts';
 import type { Paths } from '../../libs/cluster/paths.ts';
-import { grantsCodec, MAX_ZNODE_BYTES, planCodec } from '../../libs/cluster/records.ts';
-import type { Plan } from '../../libs/cluster/records.ts';
+import { grantsCodec, MAX_ZNODE_BYTES, modeCodec, planCodec } from '../../libs/cluster/records.ts';
+import type { Mode, Plan } from '../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import type { Op, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import type { PlanState, Transition } from '../../libs/core/transition.ts';
@@ -19,8 +19,14 @@ export interface PublishRequest {
   readonly leadership: Leadership;
   readonly snapshot: Snapshot;
   readonly next: Transition;
-  /** Ids whose grants are no longer needed. */
+  /** The mode, where the controller itself changes it. */
+  readonly mode?: Mode;
+  /** For the reader of the plan: who is in quarantine, each with the wall time of its end. */
+  readonly quarantined?: ReadonlyMap<string, number>;
+  /** Ids whose grants and wishes are no longer needed. */
   readonly retired: readonly string[];
+  /** Names of instances whose farewells have been taken note of. */
+  readonly farewells?: readonly string[];
   /** Unique; stands in the plan, so that a publish whose reply was lost can be recognised. */
   readonly operation: string;
   /** Most bytes of one multi. */
@@ -49,10 +55,18 @@ export async function publish(request: PublishRequest): Promise<PublishResult> {
   return 'PUBLISHED';
 }
 
-function writesOf({ paths, snapshot, next, retired, operation }: PublishRequest): Op[] {
+/**
+ * In the order in which they must become visible: no epoch is granted that the plan does not know of, and a farewell
+ * stays until the grants of who left it are cleared.
+ */
+function writesOf({ paths, snapshot, next, ...request }: PublishRequest): Op[] {
   const writes: Op[] = [];
+  if (request.mode !== undefined) {
+    const data = modeCodec.encode(request.mode);
+    writes.push({ op: 'setData', path: paths.mode, data, version: snapshot.modeVersion });
+  }
   if (next.plan !== snapshot.plan) {
-    const data = planCodec.encode(planRecord(next.plan, operation));
+    const data = planCodec.encode(planRecord(next.plan, request));
     writes.push({ op: 'setData', path: paths.plan, data, version: snapshot.planVersion });
   }
   for (const [worker, grants] of next.grants) {
@@ -62,19 +76,36 @@ function writesOf({ paths, snapshot, next, retired, operation }: PublishRequest)
     if (standing === undefined) writes.push({ op: 'create', path, data, mode: 'PERSISTENT' });
     else writes.push({ op: 'setData', path, data, version: standing.version });
   }
-  for (const worker of retired) {
-    const standing = snapshot.grants.get(worker);
-    if (standing === undefined || next.grants.has(worker)) continue;
-    writes.push({ op: 'delete', path: paths.grantsOf(worker), version: standing.version });
+  for (const worker of request.retired) {
+    const [grants, wish] = [snapshot.grants.get(worker), snapshot.wishes.get(worker)];
+    if (next.grants.has(worker)) continue;
+    if (grants !== undefined) {
+      writes.push({ op: 'delete', path: paths.grantsOf(worker), version: grants.version });
+    }
+    if (wish !== undefined) writes.push({ op: 'delete', path: paths.worker(worker), version: wish.version });
+  }
+  for (const name of request.farewells ?? []) {
+    writes.push({ op: 'delete', path: `${paths.acks}/${name}`, version: -1 });
   }
   return writes;
 }
 
 /** Names only the workers that are some partition's target: those long gone leave the plan by themselves. */
-function planRecord({ rev, target, epoch }: PlanState, operation: string): Plan {
+function planRecord(
+  { rev, target, epoch }: PlanState,
+  { operation, quarantined }: Pick<PublishRequest, 'operation' | 'quarantined'>,
+): Plan {
   const workers = [...new Set(target.filter((id) => id !== null))].sort();
   const index = new Map<string | null, number>(workers.map((id, i) => [id, i]));
-  return { rev, workers, target: target.map((id) => index.get(id) ?? -1), epoch: [...epoch], operation };
+  return {
+    rev,
+    workers,
+    target: target.map((id) => index.get(id) ?? -1),
+    epoch: [...epoch],
+    operation,
+    ...(quarantined !== undefined &&
+      quarantined.size > 0 && { quarantined: Object.fromEntries(quarantined) }),
+  };
 }
 
 /** Splits at `maxBytes`, as far as single operations allow. */

@@ -37,12 +37,17 @@ export function clusterPaths(cluster: string): Paths {
     workers: `${root}/workers`,
     worker: (id) => `${root}/workers/${id}`,
     live: `${root}/live`,
-    liveInstance: (id, incarnation) => `${root}/live/${id}~${incarnation}`,
+    liveInstance: (id, incarnation) => `${root}/live/${instanceName(id, incarnation)}`,
     grants: `${root}/grants`,
     grantsOf: (id) => `${root}/grants/${id}`,
     acks: `${root}/acks`,
-    ackOf: (id, incarnation) => `${root}/acks/${id}~${incarnation}`,
+    ackOf: (id, incarnation) => `${root}/acks/${instanceName(id, incarnation)}`,
   };
+}
+
+/** The name of its live node and of its ack. */
+export function instanceName(id: string, incarnation: string): string {
+  return `${id}~${incarnation}`;
 }
 
 /** Splits `<worker id>~<incarnation>`; `undefined` for a name of another form. */

@@ -13,6 +13,7 @@ import type { PipelineTiming } from '../pipeline.ts';
 import { readSnapshot } from '../snapshot.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { ScriptedWorker } from './scripted-worker.ts';
+import type { ScriptedWorkerOptions } from './scripted-worker.ts';
 
 export interface RunningController {
   readonly zk: ZooKeeper;
@@ -90,9 +91,9 @@ export class ClusterUnderTest {
     return { zk, log, stop };
   }
 
-  async join(id: string): Promise<ScriptedWorker> {
+  async join(id: string, self: ScriptedWorkerOptions['self'] = {}): Promise<ScriptedWorker> {
     const zk = await this.connect();
-    return ScriptedWorker.join({ zk, paths: this.paths, id, incarnation: randomUUID() });
+    return ScriptedWorker.join({ zk, paths: this.paths, id, incarnation: randomUUID(), self });
   }
 
   async snapshot(): Promise<Snapshot> {

@@ -1,6 +1,6 @@
 import type { Paths } from '../../../libs/cluster/paths.ts';
 import { ackCodec, grantsCodec, liveCodec } from '../../../libs/cluster/records.ts';
-import type { Ack, Grants } from '../../../libs/cluster/records.ts';
+import type { Ack, Grants, Live } from '../../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../../libs/cluster/zookeeper.ts';
 import type { ZooKeeper } from '../../../libs/cluster/zookeeper.ts';
 
@@ -10,7 +10,11 @@ export interface ScriptedWorkerOptions {
   readonly paths: Paths;
   readonly id: string;
   readonly incarnation: string;
+  /** What it says of itself. */
+  readonly self?: Pick<Live, 'zone' | 'weight' | 'tags'>;
 }
+
+const NOTHING: Ack = { rev: 0, owned: {}, releasing: [], fenced: {} };
 
 /**
  * A worker as the controller sees it: a live node, and acks that follow its grants. It acquires at once; it
@@ -36,9 +40,8 @@ export class ScriptedWorker {
   static async join(options: ScriptedWorkerOptions): Promise<ScriptedWorker> {
     const worker = new ScriptedWorker(options);
     const { zk, paths, id, incarnation } = options;
-    const ack = { rev: 0, owned: {}, releasing: [], fenced: {} };
-    await zk.create(paths.ackOf(id, incarnation), ackCodec.encode(ack), 'EPHEMERAL');
-    const live = liveCodec.encode({ host: 'localhost', pid: 1, version: 'test' });
+    await zk.create(paths.ackOf(id, incarnation), ackCodec.encode(NOTHING), 'EPHEMERAL');
+    const live = liveCodec.encode({ host: 'localhost', pid: 1, version: 'test', ...options.self });
     await zk.create(paths.liveInstance(id, incarnation), live, 'EPHEMERAL');
     worker.#obeySoon();
     return worker;
@@ -59,8 +62,22 @@ export class ScriptedWorker {
     this.#idle = true;
   }
 
-  /** Closes its session: its live node and ack go at once. */
+  /** In good order: its live node goes at once, a farewell stays. */
   async leave(): Promise<void> {
+    this.#idle = true;
+    await this.#obeying;
+    const ack = this.#paths.ackOf(this.id, this.incarnation);
+    const live = this.#paths.liveInstance(this.id, this.incarnation);
+    await this.#zk.multi([
+      { op: 'delete', path: ack, version: -1 },
+      { op: 'create', path: ack, data: ackCodec.encode(NOTHING), mode: 'PERSISTENT' },
+      { op: 'delete', path: live, version: -1 },
+    ]);
+    await this.#zk.close();
+  }
+
+  /** Its session ends without a word: its live node and ack go at once. */
+  async crash(): Promise<void> {
     this.#idle = true;
     await this.#obeying;
     await this.#zk.close();
