@@ -37,6 +37,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
   readonly #server: Server;
   readonly #statementTimeoutMs: number;
   #state: 'OPEN' | 'COMMITTED' | 'ABORTED' = 'OPEN';
+  #terminated = false;
   #command = 0;
   #lockTimeoutMs = 0;
   #running: { readonly steps: Steps<unknown>; readonly reject: (error: unknown) => void } | undefined;
@@ -65,9 +66,14 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     return this.waiting !== undefined;
   }
 
+  /** Whether it waits, by way of others, for itself. */
+  get deadlocked(): boolean {
+    return this.waiting !== undefined && inDeadlock(this.waiting);
+  }
+
   run<R>(statement: StatementFn<R>): Promise<R> {
     return new Promise((resolve, reject) => {
-      if (this.#state !== 'OPEN') return reject(terminated());
+      if (this.#state !== 'OPEN') return reject(this.#failure());
       invariant(this.#running === undefined, 'a backend runs one statement at a time');
       this.statement = statement.name;
       const x = new Execution(this, ++this.#command, this.#server.lastCommit, this.#server.tables);
@@ -98,10 +104,17 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     if (this.#state === 'OPEN') this.abort(new DatabaseError('57014', 'rolled back'));
   }
 
+  /** What a statement after the end meets. */
+  #failure(): Error {
+    if (this.#terminated) return terminated();
+    return new DatabaseError('25P02', 'current transaction is aborted');
+  }
+
   /** Undoes it; its statement, if one is under way, rejects with `error`. */
   abort(error: unknown): void {
     if (this.#state !== 'OPEN') return;
     this.#state = 'ABORTED';
+    this.#terminated = error instanceof StoreUnavailableError;
     const running = this.#running;
     this.#server.work(() => {
       if (running !== undefined) this.#endStatement();
@@ -137,8 +150,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     const { clock } = this.#server;
     this.#sleepTimers.push(
       clock.schedule(DEADLOCK_TIMEOUT_MS, () => {
-        if (this.waiting === undefined || !inDeadlock(this.waiting)) return;
-        this.abort(new DatabaseError('40P01', 'deadlock detected'));
+        if (this.deadlocked) this.abort(new DatabaseError('40P01', 'deadlock detected'));
       }),
     );
     if (this.#lockTimeoutMs === 0) return;

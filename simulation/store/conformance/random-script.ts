@@ -1,0 +1,242 @@
+import type { TaskStatus } from '../../../libs/core/task.ts';
+import type { AttemptEnd, Held } from '../../../libs/db/stores.ts';
+import { seededRandom } from '../../../libs/testing/seeded-random.ts';
+import type { SessionRow, TaskRow } from '../rows.ts';
+import type { Call, Ending, Line, Setting, Step, World } from './script.ts';
+import { SimulatedSide } from './simulated-side.ts';
+
+const CONNECTIONS = ['worker a', 'worker b', 'api'];
+const INCARNATIONS = ['a1', 'a2', 'b1'];
+const PARTITIONS = [0, 1];
+const TASKS = [1, 2, 3, 4, 5, 6];
+const LEASE_MS = 600_000;
+const LONG_MS = 3_600_000;
+
+/** A script made up as it goes, on the simulated side, by what it finds there; and what it led to. */
+export interface RandomRun {
+  readonly world: World;
+  readonly steps: readonly Step[];
+  readonly lines: readonly Line[];
+  readonly ending: Ending;
+}
+
+export async function randomRun(seed: number, length: number): Promise<RandomRun> {
+  const choice = new Choice(seed);
+  const side = new SimulatedSide();
+  const world = choice.world();
+  await side.prepare(world);
+  const steps: Step[] = [];
+  const lines: Line[] = [];
+  let waiting: readonly string[] = [];
+  while (steps.length < length) {
+    const by = choice.of(CONNECTIONS.filter((name) => !waiting.includes(name)));
+    const step = { by, ...choice.act(side, by) };
+    const line = await side.perform(step);
+    waiting = line.waiting;
+    steps.push(step);
+    lines.push(line);
+  }
+  return { world, steps, lines, ending: await side.end() };
+}
+
+type Move = Omit<Step, 'by'>;
+
+/** Draws worlds and moves from a seed. */
+class Choice {
+  readonly #next: () => number;
+  readonly #uuid: () => string;
+
+  constructor(seed: number) {
+    const random = seededRandom(seed);
+    this.#next = () => random.next();
+    this.#uuid = () => random.uuid();
+  }
+
+  of<T>(values: readonly T[]): T {
+    return values[Math.floor(this.#next() * values.length)] as T;
+  }
+
+  chance(probability: number): boolean {
+    return this.#next() < probability;
+  }
+
+  some<T>(values: readonly T[]): T[] {
+    const chosen = values.filter(() => this.chance(0.6));
+    return chosen.length > 0 ? chosen : [this.of(values)];
+  }
+
+  world(): World {
+    return {
+      tasks: TASKS.map((id) => this.#task(id)),
+      owners: PARTITIONS.map(() => {
+        const epoch = this.of([1, 2]);
+        if (this.chance(0.1)) return { epoch };
+        const incarnation = this.of(INCARNATIONS);
+        return { epoch, incarnation, owner: incarnation.slice(0, 1), acquiredAt: -60 };
+      }),
+      sessions: INCARNATIONS.filter(() => this.chance(0.9)).map((incarnation): SessionRow => ({
+        incarnation,
+        workerId: incarnation.slice(0, 1),
+        backendName: `worker ${incarnation.slice(0, 1)}`,
+        leaseMs: LEASE_MS,
+        // Renewed just now, a while ago, too long ago, over, long over, before the clock stepped back.
+        expiresAt: this.of([10, 10, 8, 5, -2, -2, -80, 30]),
+        unbrokenSince: this.of([-90, -90, -5]),
+        startedAt: -100,
+      })),
+    };
+  }
+
+  #task(id: number): Partial<TaskRow> {
+    const status = this.of<TaskStatus>(['PENDING', 'PENDING', 'RUNNING', 'RUNNING', 'COMPLETED', 'FAILED']);
+    const partitionId = this.of(PARTITIONS);
+    const dueAt = this.chance(0.85) ? -10 - id : 10 + id;
+    const failures = this.of([0, 0, 1, 2]);
+    if (status === 'PENDING') return { partitionId, status, dueAt, failures, attempt: this.of([0, 1]) };
+    const incarnation = this.of(INCARNATIONS);
+    return {
+      ...{ partitionId, status, dueAt, failures, incarnation, workerId: incarnation.slice(0, 1) },
+      ...{ attempt: this.of([1, 2]), epoch: 1, startedAt: -5, claimId: this.#uuid() },
+      completedAt: status === 'RUNNING' ? null : -2,
+      cancelRequestedAt: status === 'RUNNING' && this.chance(0.2) ? -3 : null,
+    };
+  }
+
+  act(side: SimulatedSide, by: string): Move {
+    if (side.isOpen(by) && this.chance(0.4)) {
+      const act = this.of(['commit', 'commit', 'rollback'] as const);
+      return { what: act, act };
+    }
+    if (!side.isOpen(by) && this.chance(0.5)) return { what: 'begin', act: 'begin' };
+    const moves = [
+      ...[
+        () => this.#claim(side),
+        () => this.#claim(side),
+        () => this.#finish(side),
+        () => this.#finish(side),
+      ],
+      ...[() => this.#recover(side), () => this.#recover(side), () => this.#renew(), () => this.#renew()],
+      ...[() => this.#acquire(side), () => this.#acquire(side), () => this.#release(side)],
+      ...[() => this.#remove(), () => this.#remove(), () => this.#endSession(), () => this.#read(side)],
+      ...[() => this.#set(), () => this.#insert()],
+    ];
+    return this.of(moves)();
+  }
+
+  /** Mostly what is so. */
+  #held(side: SimulatedSide): Held[] {
+    return this.some(PARTITIONS).map((partition) => {
+      const { epoch = 1, incarnation } = side.database.owners[partition] ?? {};
+      return this.chance(0.85) && incarnation != null
+        ? { partition, epoch, incarnation }
+        : { partition, epoch: this.of([1, 2, 3]), incarnation: this.of(INCARNATIONS) };
+    });
+  }
+
+  #claim(side: SimulatedSide): Move {
+    const held = this.#held(side);
+    const request = {
+      claimId: this.#uuid(),
+      workerId: this.of(['a', 'b']),
+      held,
+      limit: this.of([1, 2, 10]),
+    };
+    return move('claim', request, ({ execution }) => execution.claim(request));
+  }
+
+  #finish(side: SimulatedSide): Move {
+    const ends: AttemptEnd[] = [
+      { kind: 'COMPLETED' },
+      { kind: 'RETRY', delayMs: this.of([0, 1_200_000]), error: 'again' },
+      { kind: 'FAILED', error: 'enough' },
+      { kind: 'HANDED_BACK' },
+    ];
+    const running = TASKS.filter((id) => side.database.tasks.get(id)?.status === 'RUNNING');
+    const ids = this.some(this.chance(0.8) && running.length > 0 ? running : [...TASKS, 99]);
+    const outcomes = ids.map((id) => {
+      const { attempt = 1, incarnation } = side.database.tasks.get(id) ?? {};
+      const end = this.of(ends);
+      return this.chance(0.85)
+        ? { id, attempt, incarnation: incarnation ?? 'a1', end }
+        : { id, attempt: this.of([1, 2, 3]), incarnation: this.of(INCARNATIONS), end };
+    });
+    return move('finish', outcomes, ({ execution }) => execution.finish(outcomes));
+  }
+
+  #recover(side: SimulatedSide): Move {
+    const held = this.#held(side);
+    const own = this.chance(0.3) ? [this.of(INCARNATIONS)] : [];
+    const request = { held, own, delaysMs: this.of([[], [0, 0], [1_200_000, 0]]) };
+    return move('recover', request, async ({ execution }) => {
+      const recovered = await execution.recover(request);
+      return recovered.sort((a, b) => a.id - b.id);
+    });
+  }
+
+  #renew(): Move {
+    const incarnations = this.some(INCARNATIONS);
+    return move('renew', incarnations, ({ ownership }) => ownership.renew('a', incarnations, LEASE_MS));
+  }
+
+  #acquire(side: SimulatedSide): Move {
+    const grants = this.some(PARTITIONS).map((partition) => ({
+      partition,
+      epoch: (side.database.owners[partition]?.epoch ?? 1) + this.of([-1, 0, 1, 1, 2]),
+    }));
+    const incarnation = this.of(INCARNATIONS);
+    const request = { workerId: incarnation.slice(0, 1), incarnation, grants, lockTimeoutMs: LONG_MS };
+    return move('acquire', request, ({ ownership }) => ownership.acquire(request));
+  }
+
+  #release(side: SimulatedSide): Move {
+    const parts = this.#held(side);
+    const incarnation = parts[0]?.incarnation ?? 'a1';
+    return move('release', parts, ({ ownership }) => ownership.release(incarnation, parts));
+  }
+
+  #remove(): Move {
+    const id = this.of(TASKS);
+    return move('remove', id, ({ tasks }) => tasks.remove(id));
+  }
+
+  #endSession(): Move {
+    const incarnation = this.of(INCARNATIONS);
+    return move('end session', incarnation, ({ ownership }) => ownership.endSession(incarnation));
+  }
+
+  #insert(): Move {
+    const task = { name: 'new', key: this.of([null, 'k']), payload: { a: [1] }, scheduledAtMs: null };
+    return move('insert', task, ({ tasks }) => tasks.insert([task, task]));
+  }
+
+  #read(side: SimulatedSide): Move {
+    const attempts = TASKS.map((id) => ({
+      id,
+      attempt: side.database.tasks.get(id)?.attempt ?? 1,
+      incarnation: this.of(INCARNATIONS),
+    }));
+    return this.of([
+      move('peek', '', ({ execution }) => execution.peek(PARTITIONS, 900_000)),
+      move('running', '', ({ execution }) => execution.running(INCARNATIONS.slice(0, 2))),
+      move('payloads', attempts, ({ execution }) => execution.payloads(attempts)),
+      move('cluster', '', ({ tasks }) => tasks.cluster()),
+      move('get', 1, ({ tasks }) => tasks.get(1)),
+    ]);
+  }
+
+  /** What no statement of ours does, such as a lease that changes and is over nonetheless. */
+  #set(): Move {
+    const setting = this.of<Setting>([
+      { table: 'worker_session', key: this.of(INCARNATIONS), columns: { expiresAt: this.of([-3, 10, 30]) } },
+      { table: 'worker_session', key: this.of(INCARNATIONS), columns: { unbrokenSince: this.of([-3, -90]) } },
+      { table: 'task', key: this.of(TASKS), columns: { dueAt: this.of([-30, -31, 30]) } },
+      { table: 'task', key: this.of(TASKS), columns: { failures: this.of([0, 1, 2]) } },
+    ]);
+    return { what: `set ${JSON.stringify(setting)}`, act: { set: setting } };
+  }
+}
+
+const move = (name: string, request: unknown, act: Call): Move => ({
+  what: `${name} ${JSON.stringify(request)}`,
+  act,
+});

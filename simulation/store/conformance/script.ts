@@ -1,0 +1,109 @@
+/** Interleavings of our statements, to be run on a real and on a simulated Postgres and compared. */
+import { toStoreError } from '../../../libs/db/pg-errors.ts';
+import type { ExecutionStore, OwnershipStore, TaskStore } from '../../../libs/db/stores.ts';
+import type { OwnerRow, SessionRow, TaskRow } from '../rows.ts';
+
+export interface Stores {
+  readonly tasks: TaskStore;
+  readonly ownership: OwnershipStore;
+  readonly execution: ExecutionStore;
+}
+
+/** Columns to set by hand. Times are in minutes from the script's beginning, so that seconds do not matter. */
+export type Setting =
+  | { readonly table: 'task'; readonly key: number; readonly columns: Partial<TaskRow> }
+  | { readonly table: 'partition_owner'; readonly key: number; readonly columns: Partial<OwnerRow> }
+  | { readonly table: 'worker_session'; readonly key: string; readonly columns: Partial<SessionRow> };
+
+export interface World {
+  /** Tasks with the ids 1, 2, …, due at the beginning, and what sets them apart. */
+  readonly tasks: readonly Partial<TaskRow>[];
+  /** Of each partition, from 0 on. */
+  readonly owners: readonly Partial<OwnerRow>[];
+  readonly sessions: readonly SessionRow[];
+}
+
+/** What a connection does next. `untilDone`: on virtual time that long, on real time as long as it takes. */
+export type Act =
+  'begin' | 'commit' | 'rollback' | { readonly set: Setting } | { readonly untilDoneMs: number } | Call;
+
+export type Call = (stores: Stores) => Promise<unknown>;
+
+export interface Step {
+  /** The connection, called like its application_name. */
+  readonly by: string;
+  readonly what: string;
+  readonly act: Act;
+}
+
+/** What a step led to: whose statements are done, with which result, and whose wait. */
+export interface Line {
+  readonly step: string;
+  readonly done: Readonly<Record<string, unknown>>;
+  readonly waiting: readonly string[];
+}
+
+export interface Ending {
+  readonly tasks: readonly unknown[];
+  readonly owners: readonly unknown[];
+  readonly sessions: readonly unknown[];
+  /** Payloads of NOTIFY, in order. */
+  readonly notified: readonly string[];
+}
+
+/** A database to run scripts on: the real one or the simulated. */
+export interface Side {
+  prepare(world: World): Promise<void>;
+  perform(step: Step): Promise<Line>;
+  /** Ends what is open, and tells what the database holds. */
+  end(): Promise<Ending>;
+}
+
+/** Statements under way, by connection, and what became of them. */
+export class UnderWay {
+  readonly #pending = new Set<string>();
+  #done: [string, unknown][] = [];
+
+  get pending(): readonly string[] {
+    return [...this.#pending].sort();
+  }
+
+  /** @param beginMs what times in the result are relative to */
+  start(by: string, work: Promise<unknown>, beginMs: number): void {
+    this.#pending.add(by);
+    const settle = (result: unknown) => {
+      this.#pending.delete(by);
+      this.#done.push([by, result]);
+    };
+    work.then(
+      (result) => settle(comparable(result, beginMs)),
+      (error: unknown) => settle(describe(error)),
+    );
+  }
+
+  line(step: Step): Line {
+    const done = this.#done.sort(([a], [b]) => (a < b ? -1 : 1));
+    this.#done = [];
+    return { step: `${step.by}: ${step.what}`, done: Object.fromEntries(done), waiting: this.pending };
+  }
+}
+
+function describe(error: unknown): string {
+  const known = toStoreError(error) as Error & { code?: string };
+  return known.name === 'StoreUnavailableError' ? known.name : (known.code ?? known.message);
+}
+
+/** Whole minutes from the beginning instead of times, which have 13 digits, and no particular order of sets. */
+export function comparable(value: unknown, beginMs: number): unknown {
+  if (typeof value === 'number' && value > 1e11) return `${Math.round((value - beginMs) / 60_000)} min`;
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (Array.isArray(value)) return value.map((element) => comparable(element, beginMs));
+  if (typeof value !== 'object' || value === null) return value ?? null;
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, comparable(field, beginMs)]));
+}
+
+/** The columns of `columns` that are times. */
+export const TIMES = new Set([
+  ...['dueAt', 'scheduledAt', 'createdAt', 'startedAt', 'completedAt', 'cancelRequestedAt'],
+  ...['acquiredAt', 'expiresAt', 'unbrokenSince'],
+]);

@@ -1,0 +1,168 @@
+import { ManualClock } from '../../../libs/testing/manual-clock.ts';
+import { SimulatedDatabase } from '../database.ts';
+import type { StatementFn, Transaction } from '../database.ts';
+import type { Execution, Steps } from '../execution.ts';
+import { storesOn } from '../stores.ts';
+import { comparable, TIMES, UnderWay } from './script.ts';
+import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
+
+const DEADLOCK_TIMEOUT_MS = 1_001;
+
+interface Connection {
+  readonly stores: Stores;
+  transaction: Transaction | undefined;
+  /** Of a statement outside of a transaction, while it runs. */
+  alone: Transaction | undefined;
+}
+
+export class SimulatedSide implements Side {
+  readonly clock = new ManualClock();
+  database = new SimulatedDatabase({ clock: this.clock, uid: 'uid-1', partitions: 2 });
+  #connections = new Map<string, Connection>();
+  #underWay = new UnderWay();
+  #notified: string[] = [];
+  #beginMs = 0;
+
+  async prepare({ tasks, owners, sessions }: World): Promise<void> {
+    this.#beginMs = this.clock.wallMs();
+    this.#connections = new Map();
+    this.#underWay = new UnderWay();
+    this.database = new SimulatedDatabase({ clock: this.clock, uid: 'uid-1', partitions: owners.length });
+    const setUp = this.#connection('set-up');
+    await setUp.stores.tasks.insert(
+      tasks.map((_, index) => ({ name: `t${index + 1}`, key: null, payload: index, scheduledAtMs: null })),
+    );
+    const settings: Setting[] = [
+      ...tasks.map((columns, index) => ({ table: 'task', key: index + 1, columns }) as const),
+      ...owners.map((columns, key) => ({ table: 'partition_owner', key, columns }) as const),
+      ...sessions.map((columns) => ({ table: 'worker_session', key: columns.incarnation, columns }) as const),
+    ];
+    for (const setting of settings) await this.#run(setUp, this.#setting(setting));
+    this.#notified = [];
+    this.database.onTaskDue((partitions) =>
+      this.#notified.push(partitions === '*' ? partitions : partitions.join(',')),
+    );
+  }
+
+  async perform(step: Step): Promise<Line> {
+    // No two transactions begin at once.
+    await this.clock.advance(1);
+    this.#start(step);
+    await this.clock.advance(
+      typeof step.act === 'object' && 'untilDoneMs' in step.act ? step.act.untilDoneMs : 0,
+    );
+    if (this.#transactions().some(({ deadlocked }) => deadlocked))
+      await this.clock.advance(DEADLOCK_TIMEOUT_MS);
+    return this.#underWay.line(step);
+  }
+
+  async end(): Promise<Ending> {
+    for (let open = this.#transactions(); open.length > 0; open = this.#transactions()) {
+      for (const [by, { transaction }] of this.#connections) {
+        if (transaction === undefined || this.#underWay.pending.includes(by)) continue;
+        await this.perform({ by, what: 'rollback', act: 'rollback' });
+      }
+      await this.clock.advance(0);
+    }
+    const all = (rows: Iterable<unknown>) => [...rows].map((row) => comparable(row, this.#beginMs));
+    return {
+      tasks: all([...this.database.tasks.values()].sort((a, b) => a.id - b.id)),
+      owners: all(this.database.owners),
+      sessions: all(
+        [...this.database.sessions.values()].sort((a, b) => (a.incarnation < b.incarnation ? -1 : 1)),
+      ),
+      notified: this.#notified,
+    };
+  }
+
+  /** Whether `by` has a transaction open. */
+  isOpen(by: string): boolean {
+    return this.#connections.get(by)?.transaction !== undefined;
+  }
+
+  #transactions(): Transaction[] {
+    return [...this.#connections.values()]
+      .flatMap(({ transaction, alone }) => [transaction, alone])
+      .filter((transaction) => transaction !== undefined);
+  }
+
+  #start({ by, act }: Step): void {
+    const connection = this.#connection(by);
+    if (typeof act === 'object' && 'untilDoneMs' in act) return;
+    this.#underWay.start(by, this.#act(connection, by, act), this.#beginMs);
+  }
+
+  async #act(connection: Connection, by: string, act: Exclude<Step['act'], { untilDoneMs: number }>) {
+    const { transaction } = connection;
+    if (act === 'begin') connection.transaction = this.database.begin(by);
+    else if (act === 'commit' || act === 'rollback') {
+      connection.transaction = undefined;
+      if (act === 'commit') transaction?.commit();
+      else transaction?.rollback();
+    } else if (typeof act === 'object') await this.#run(connection, this.#setting(act.set));
+    else return await act(connection.stores);
+    return undefined;
+  }
+
+  #connection(by: string): Connection {
+    const existing = this.#connections.get(by);
+    if (existing !== undefined) return existing;
+    const connection: Connection = {
+      transaction: undefined,
+      alone: undefined,
+      stores: storesOn((statement) => this.#run(connection, statement, by)),
+    };
+    this.#connections.set(by, connection);
+    return connection;
+  }
+
+  async #run<R>(connection: Connection, statement: StatementFn<R>, by = 'set-up'): Promise<R> {
+    if (connection.transaction !== undefined) return connection.transaction.run(statement);
+    const transaction = this.database.begin(by);
+    connection.alone = transaction;
+    try {
+      const result = await transaction.run(statement);
+      transaction.commit();
+      return result;
+    } finally {
+      transaction.rollback();
+      connection.alone = undefined;
+    }
+  }
+
+  /** UPDATE of one row by its key; for a session that is not there, INSERT. */
+  #setting({ table, key, columns }: Setting): StatementFn<undefined> {
+    const given = Object.entries(columns).map(([column, value]) => [
+      column,
+      TIMES.has(column) && typeof value === 'number' ? this.#beginMs + value * 60_000 : value,
+    ]);
+    const patch = Object.fromEntries(given) as object;
+    return {
+      name: 'set',
+      *execute(x: Execution): Steps<undefined> {
+        if (table === 'task')
+          yield* x.update(
+            x.tasks.find(key, x),
+            () => true,
+            (t) => ({ ...t, ...patch }),
+          );
+        if (table === 'partition_owner')
+          yield* x.update(
+            x.owners.find(key, x),
+            () => true,
+            (o) => ({ ...o, ...patch }),
+          );
+        if (table !== 'worker_session') return undefined;
+        const row = x.sessions.find(key, x);
+        if (row !== undefined)
+          yield* x.update(
+            row,
+            () => true,
+            (s) => ({ ...s, ...patch }),
+          );
+        else if ('workerId' in columns) x.insert(x.sessions, key, { ...columns, ...patch } as never);
+        return undefined;
+      },
+    };
+  }
+}
