@@ -9,6 +9,9 @@ import { AppUnderTest } from './app-under-test.ts';
 export const SESSION_TIMEOUT_MS = 4_000;
 export const FAILOVER_MS = SESSION_TIMEOUT_MS + 500 + 1_000;
 
+/** What a process may take to start where others take the processors: usually it is a second. */
+const START_MS = 60_000;
+
 export interface HandlerStart {
   readonly worker: string;
   readonly taskId: number;
@@ -95,7 +98,7 @@ export class ClusterUnderTest {
       await options.beforeWorkers?.(cluster);
       for (let i = 1; i <= options.workers; i += 1) cluster.startWorker(`worker-${i}`);
       await cluster.startApi();
-      await cluster.balanced(options.workers);
+      await cluster.balanced(options.workers, START_MS);
     } catch (error) {
       const transcript = cluster.transcript();
       await cluster.stop();
@@ -124,10 +127,10 @@ export class ClusterUnderTest {
         api.lines.flatMap(
           ({ msg, fields }) => /https?:\/\/[\d.]+:\d+/.exec(`${msg} ${JSON.stringify(fields)}`)?.[0] ?? [],
         )[0],
-      { withinMs: 20_000 },
+      { withinMs: START_MS },
     );
     await eventually('the API is ready', async () => (await fetch(`${this.#url}/readyz`)).ok, {
-      withinMs: 20_000,
+      withinMs: START_MS,
     });
     return api;
   }
