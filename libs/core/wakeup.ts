@@ -1,4 +1,3 @@
-import { sleep } from './clock.ts';
 import type { Clock } from './clock.ts';
 
 /**
@@ -8,7 +7,7 @@ import type { Clock } from './clock.ts';
 export class Wakeup {
   readonly #clock: Clock;
   #notified = false;
-  #wake: AbortController | undefined;
+  #wake: (() => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -16,14 +15,19 @@ export class Wakeup {
 
   notify(): void {
     this.#notified = true;
-    this.#wake?.abort();
+    this.#wake?.();
   }
 
   /** Resolves on the next `notify` (at once, where one is pending) or after `timeoutMs`. One waiter at a time. */
   async wait(timeoutMs: number): Promise<void> {
     if (!this.#notified && timeoutMs > 0) {
-      this.#wake = new AbortController();
-      await sleep(this.#clock, timeoutMs, this.#wake.signal);
+      await new Promise<void>((resolve) => {
+        const timer = this.#clock.schedule(timeoutMs, resolve);
+        this.#wake = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
       this.#wake = undefined;
     }
     this.#notified = false;
