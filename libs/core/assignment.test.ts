@@ -83,6 +83,12 @@ describe('the planner', () => {
     expect(loads(target, workers('a', 'b', 'c'))).toEqual([2, 2, 3]);
   });
 
+  it('passes by a worker that has more than its share, and gives by weight to those that have less', () => {
+    const team = [{ id: 'a' }, { id: 'b' }, { id: 'c', weight: 3 }];
+    const { target } = assign(held({ a: 10, gone: 4 }), team, { balance: false });
+    expect(loadsById(target)).toEqual({ a: 10, b: 1, c: 3 });
+  });
+
   it('and each to the least loaded for its weight, so that balancing later leaves it there', () => {
     const team = [{ id: 'a' }, { id: 'b', weight: 3 }, { id: 'c', maxPartitions: 1 }];
     const { target } = assign(held({ a: 2, b: 2, gone: 5 }), team, { balance: false });
@@ -212,12 +218,12 @@ describe('16,384 partitions on 1,000 workers with weights, zones and limits', ()
     ['all of them elsewhere', scattered, team(0)],
   ])('are planned in under 100 ms: %s', (_, current, members) => {
     // Of the processor, so that what else the machine does is not counted.
-    const tookMs = Array.from({ length: 15 }, () => {
+    const tookMs = Array.from({ length: 9 }, () => {
       const before = process.cpuUsage();
       assign(current, members, { balance: true });
       const { user, system } = process.cpuUsage(before);
       return (user + system) / 1_000;
     });
-    expect(tookMs.sort((a, b) => a - b)[7]).toBeLessThan(100);
+    expect(tookMs.sort((a, b) => a - b)[4]).toBeLessThan(100);
   });
 });

@@ -180,7 +180,8 @@ function place(leaving: readonly Leaving[], places: readonly Place[]): Move[] {
     reason,
   });
   const moves = placed.map((it, i) => move(it, receivers[i]?.id ?? null));
-  return [...moves, ...ownerless.map((it) => move(it, null))].sort(byPartition);
+  // Still in order: while places lack, nothing has been shed, and what leaves is as it came.
+  return [...moves, ...ownerless.map((it) => move(it, null))];
 }
 
 /** The `count` places at the workers that have least to do, in the order they came. */

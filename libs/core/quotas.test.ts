@@ -17,9 +17,13 @@ describe('weights', () => {
     expect(share(60, { a: {}, b: { weight: 2 }, c: { weight: 3 } })).toEqual({ a: 10, b: 20, c: 30 });
   });
 
-  it('may be fractions whose sum is none in binary', () => {
-    const claims = { a: { weight: 0.1 }, b: { weight: 0.2 }, c: { weight: 0.7 } };
-    expect(share(10, claims)).toEqual({ a: 1, b: 2, c: 7 });
+  it('may be fractions that binary has not: a whole share is whole, nothing to be rounded', () => {
+    const third = { weight: 0.1 };
+    expect(share(9, { a: { ...third, holds: 2 }, b: third, c: { ...third, holds: 4 } })).toEqual({
+      a: 3,
+      b: 3,
+      c: 3,
+    });
   });
 
   it('that do not divide evenly round up where the remainder is largest, as long as nobody holds anything', () => {
@@ -30,6 +34,12 @@ describe('weights', () => {
   it('move nothing for a remainder alone: what stands stays while it is a rounding of the shares', () => {
     const holding = { a: { weight: 2, holds: 3 }, b: { weight: 3, holds: 3 }, c: { weight: 3, holds: 4 } };
     expect(share(10, holding)).toEqual({ a: 3, b: 3, c: 4 });
+  });
+});
+
+describe('equal weights', () => {
+  it('round up those who hold most', () => {
+    expect(share(7, { a: { holds: 3 }, b: { holds: 4 }, c: {} })).toEqual({ a: 2, b: 3, c: 2 });
   });
 });
 
@@ -53,6 +63,17 @@ describe('zones', () => {
     const a2 = { zone: 'a', holds: 2 };
     expect(share(5, { a1: { zone: 'a' }, a2, b1: { zone: 'b' } })).toEqual({ a1: 1, a2: 2, b1: 2 });
     expect(share(5, { a1: a2, a2, b1: { zone: 'b', holds: 1 } })).toEqual({ a1: 2, a2: 2, b1: 1 });
+  });
+
+  it('whose shares are whole get just that, whoever in them holds more', () => {
+    // Shares of 1.5, and of 3, 1.5 and 1.5 a zone.
+    const a = { zone: 'a', holds: 2 };
+    expect(share(6, { a1: a, a2: a, b: { zone: 'b' }, c: { zone: 'c' } })).toEqual({
+      a1: 2,
+      a2: 1,
+      b: 2,
+      c: 1,
+    });
   });
 });
 

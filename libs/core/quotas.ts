@@ -36,7 +36,7 @@ interface Rounding {
 }
 
 /**
- * Quotas by id that add up to `total`, which the limits must allow. Deterministic, whatever the order.
+ * Quotas by id that add up to `total`, which the limits must allow. The claimants are in the order of their ids.
  *
  * Rounding a claimant up saves a move exactly if it holds more than the floor. So in each zone those go first, and
  * the zones that are themselves rounded up are those where the next in line saves one: greedy, and optimal, because
@@ -82,8 +82,7 @@ function byMerit(a: Rounding, b: Rounding): number {
 
 function zonesOf(claimants: readonly Claimant[]): Zone[] {
   const byName = new Map<string | undefined, Claimant[]>();
-  // Sorted, because a sum of fractions depends on their order.
-  for (const claimant of [...claimants].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+  for (const claimant of claimants) {
     const members = byName.get(claimant.zone);
     if (members === undefined) byName.set(claimant.zone, [claimant]);
     else members.push(claimant);
