@@ -1,0 +1,220 @@
+import type { Random } from '../libs/core/random.ts';
+import type { Direction } from './wire.ts';
+
+export type Server = 'zookeeper' | 'postgres';
+
+/** What happens to the cluster from outside. Plain data: a schedule is a list of them, and can be printed. */
+export type Action =
+  | {
+      readonly kind: 'submit';
+      readonly count: number;
+      readonly delayMs: number;
+      readonly sleepMs: number;
+      readonly fail: number;
+      readonly stuckMs: number;
+    }
+  | { readonly kind: 'remove'; readonly nth: number }
+  | { readonly kind: 'crash' | 'start' | 'stop' | 'expire'; readonly process: string }
+  | {
+      readonly kind: 'pause';
+      readonly process: string;
+      readonly ms: number;
+      readonly first: 'timer' | 'message';
+    }
+  | { readonly kind: 'wedge'; readonly process: string; readonly ms: number }
+  | { readonly kind: 'cut'; readonly process: string; readonly server: Server }
+  | {
+      readonly kind: 'blackHole';
+      readonly process: string;
+      readonly server: Server;
+      readonly directions: readonly Direction[];
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'slowWire';
+      readonly process: string;
+      readonly server: Server;
+      readonly byMs: number;
+      readonly ms: number;
+    }
+  | { readonly kind: 'loseReply'; readonly process: string; readonly server: Server; readonly to: string }
+  | { readonly kind: 'loseNotifications'; readonly process: string; readonly ms: number }
+  | { readonly kind: 'slowBackend'; readonly process: string; readonly byMs: number; readonly ms: number }
+  | { readonly kind: 'zookeeperDown' | 'postgresRestart'; readonly ms: number }
+  | { readonly kind: 'wipe'; readonly initAfterMs: number }
+  | { readonly kind: 'stepClock'; readonly whose: string; readonly ms: number };
+
+export type ActionKind = Action['kind'];
+
+/** One step of a schedule: something happens, or nothing, and then time passes. */
+export interface Step {
+  readonly action: Action | undefined;
+  readonly thenMs: number;
+}
+
+export const WORKERS = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
+export const CONTROLLERS = ['controller-1', 'controller-2'];
+
+/** How often each is drawn, relative to the others. */
+const WEIGHTS: Record<ActionKind, number> = {
+  submit: 30,
+  remove: 4,
+  crash: 3,
+  start: 4,
+  stop: 3,
+  expire: 2,
+  pause: 4,
+  wedge: 2,
+  cut: 3,
+  blackHole: 3,
+  slowWire: 2,
+  loseReply: 8,
+  loseNotifications: 2,
+  slowBackend: 3,
+  zookeeperDown: 1.5,
+  postgresRestart: 1.5,
+  wipe: 0.5,
+  stepClock: 2,
+};
+/** What a run may do without: each seed leaves out some faults, so that others are seen undisturbed ("swarm testing", Groce et al., 2012). */
+const ALWAYS: readonly ActionKind[] = ['submit', 'remove', 'start'];
+const SHARE_OF_KINDS = 0.5;
+
+const STATEMENTS = [
+  'claim-tasks',
+  'finish-tasks',
+  'acquire-partitions',
+  'release-partitions',
+  'renew-sessions',
+  'recover-tasks',
+  'task-payloads',
+  '*',
+];
+const REQUESTS = ['multi', 'setData', 'create', 'any'];
+
+/** Draws a schedule of `steps` steps. The same randomness gives the same schedule. */
+export function drawSchedule(random: Random, steps: number): Step[] {
+  const draw = new Draw(random);
+  const kinds = (Object.keys(WEIGHTS) as ActionKind[]).filter(
+    (kind) => ALWAYS.includes(kind) || random.next() < SHARE_OF_KINDS,
+  );
+  const shareOfActions = 0.2 + 0.4 * random.next();
+  return Array.from({ length: steps }, () => ({
+    action: random.next() < shareOfActions ? draw.action(draw.weighted(kinds)) : undefined,
+    thenMs: draw.pauseMs(),
+  }));
+}
+
+class Draw {
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  weighted(kinds: readonly ActionKind[]): ActionKind {
+    let left = this.#random.next() * kinds.reduce((sum, kind) => sum + WEIGHTS[kind], 0);
+    return kinds.find((kind) => (left -= WEIGHTS[kind]) < 0) ?? 'submit';
+  }
+
+  /** Mostly short, so that faults meet what is under way; now and then long enough for a lease to end. */
+  pauseMs(): number {
+    const share = this.#random.next();
+    return Math.ceil(this.#upTo(share < 0.8 ? 25 : share < 0.975 ? 200 : 2_500));
+  }
+
+  action(kind: ActionKind): Action {
+    switch (kind) {
+      case 'submit':
+        return this.#submission();
+      case 'remove':
+        return { kind, nth: Math.floor(this.#upTo(6)) };
+      case 'crash':
+      case 'start':
+      case 'stop':
+      case 'expire':
+        return { kind, process: this.#process() };
+      case 'pause':
+        return {
+          kind,
+          process: this.#process(),
+          ms: this.#faultMs(),
+          first: this.#pick(['timer', 'message']),
+        };
+      case 'wedge':
+        return { kind, process: this.#pick(WORKERS), ms: this.#faultMs() };
+      case 'cut':
+        return { kind, ...this.#way() };
+      case 'blackHole': {
+        const directions = this.#pick<readonly Direction[]>([
+          ['TO_SERVER', 'TO_CLIENT'],
+          ['TO_SERVER'],
+          ['TO_CLIENT'],
+        ]);
+        return { kind, ...this.#way(), directions, ms: this.#faultMs() };
+      }
+      case 'slowWire':
+        return { kind, ...this.#way(), byMs: Math.ceil(this.#upTo(1_500)), ms: this.#faultMs() };
+      case 'loseReply': {
+        const { process, server } = this.#way();
+        return { kind, process, server, to: this.#pick(server === 'postgres' ? STATEMENTS : REQUESTS) };
+      }
+      case 'loseNotifications':
+        return { kind, process: this.#pick(WORKERS), ms: this.#faultMs() };
+      case 'slowBackend':
+        return {
+          kind,
+          process: this.#pick(WORKERS),
+          byMs: Math.ceil(this.#upTo(4_000)),
+          ms: this.#faultMs(),
+        };
+      case 'zookeeperDown':
+      case 'postgresRestart':
+        return { kind, ms: this.#faultMs() };
+      case 'wipe':
+        return { kind, initAfterMs: Math.ceil(this.#upTo(3_000)) };
+      case 'stepClock': {
+        const ms = Math.round((this.#random.next() - 0.5) * 2 * this.#pick([50, 5_000, 60_000]));
+        return { kind, whose: this.#pick(['postgres', ...WORKERS, ...CONTROLLERS]), ms };
+      }
+    }
+  }
+
+  #submission(): Action {
+    const stuck = this.#random.next() < 0.05;
+    return {
+      kind: 'submit',
+      count: 1 + Math.floor(this.#upTo(5)),
+      delayMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(3_000)),
+      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 6_000)),
+      fail: this.#random.next() < 0.85 ? 0 : 1,
+      stuckMs: stuck ? Math.ceil(this.#upTo(8_000)) : 0,
+    };
+  }
+
+  #way(): { process: string; server: Server } {
+    const process = this.#process();
+    return {
+      process,
+      server: process.startsWith('controller') ? 'zookeeper' : this.#pick(['zookeeper', 'postgres']),
+    };
+  }
+
+  #process(): string {
+    return this.#pick(this.#random.next() < 0.75 ? WORKERS : CONTROLLERS);
+  }
+
+  #faultMs(): number {
+    return Math.ceil(this.#upTo(this.#pick([300, 1_500, 6_000])));
+  }
+
+  #upTo(max: number): number {
+    return this.#random.next() * max;
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    const picked = from[Math.floor(this.#random.next() * from.length)];
+    if (picked === undefined) throw new Error('nothing to pick from');
+    return picked;
+  }
+}

@@ -1,0 +1,316 @@
+import { bootstrapTree } from '../../libs/cluster/bootstrap.ts';
+import { clusterPaths } from '../../libs/cluster/paths.ts';
+import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
+import { sleep } from '../../libs/core/clock.ts';
+import { seededRandom } from '../../libs/testing/seeded-random.ts';
+import type { Handler } from '../../apps/worker-node/handlers/handler.ts';
+import type { Action, Server } from '../actions.ts';
+import { CONTROLLERS, WORKERS } from '../actions.ts';
+import { Safety } from '../safety.ts';
+import { Thread } from '../thread.ts';
+import type { Transcript } from '../transcript.ts';
+import { Wire } from '../wire.ts';
+import type { World } from '../world.ts';
+import { SimulatedZooKeeper } from '../zookeeper/client.ts';
+import { Ensemble } from '../zookeeper/ensemble.ts';
+import { ControllerProcess } from './controller-process.ts';
+import type { Say } from './log.ts';
+import { Postgres } from './postgres.ts';
+import { Users } from './users.ts';
+import { WorkerProcess } from './worker-process.ts';
+
+export const PARTITIONS = 8;
+/** T: half of what production has, so that more of them fit into a run. */
+const SESSION_TIMEOUT_MS = 2_000;
+const TICK_MS = 250;
+const WEDGED_AFTER_MS = 1_500;
+/** Clocks of different machines disagree by up to so much. */
+const SKEW_MS = 5_000;
+const UID = 'simulated';
+const PATHS = clusterPaths('sim');
+
+/** The whole system in one process: the servers, the cluster's processes, its users, and what can befall them. */
+export class Cluster {
+  readonly #world: World;
+  readonly #transcript: Transcript;
+  readonly safety: Safety;
+  readonly ensemble: Ensemble;
+  readonly postgres: Postgres;
+  readonly users: Users;
+  readonly workers = new Map<string, WorkerProcess>();
+  readonly controllers = new Map<string, ControllerProcess>();
+  #started = 0;
+
+  constructor(world: World, transcript: Transcript) {
+    this.#world = world;
+    this.#transcript = transcript;
+    this.safety = new Safety({ nowMs: () => world.nowMs, leaseMs: SESSION_TIMEOUT_MS });
+    this.ensemble = new Ensemble(world, {
+      tickTimeMs: TICK_MS,
+      onCommit: (by, changes, session) => {
+        transcript.add(
+          'zookeeper',
+          () =>
+            `${by ?? 'a session ends'}: ${changes.map((change) => `${change.type} ${'path' in change ? change.path : ''}`).join(', ')}`,
+        );
+        this.safety.znodesChanged(by, session, changes, PATHS);
+      },
+    });
+    this.postgres = new Postgres(world, {
+      partitions: PARTITIONS,
+      uid: UID,
+      onStatement: (process, statement, what) =>
+        transcript.add('postgres', () => `${process}: ${statement} ${what}`),
+    });
+    this.safety.watch(this.postgres.database);
+    this.users = new Users(world, this.postgres, this.safety);
+  }
+
+  /** cluster-init, the controllers, and all workers but one. */
+  start(): void {
+    this.#initialise(0);
+    for (const id of CONTROLLERS) this.#startController(id);
+    for (const id of WORKERS.slice(0, -1)) this.startWorker(id);
+  }
+
+  // ------------------------------------------------------------------ what befalls it
+
+  /** Carries out `action`; one that has no object, such as a process that does not run, does nothing. */
+  do(action: Action): void {
+    this.#transcript.add('*', () => JSON.stringify(action));
+    switch (action.kind) {
+      case 'submit': {
+        const { count, delayMs, sleepMs, fail, stuckMs } = action;
+        return this.users.submit(
+          { count, delayMs, payload: { sleepMs, fail, stuckMs } },
+          this.postgres.machine.clock.wallMs(),
+        );
+      }
+      case 'remove':
+        return this.users.remove(action.nth);
+      case 'crash':
+        return this.#process(action.process)?.kill();
+      case 'start':
+        if (WORKERS.includes(action.process)) return this.startWorker(action.process);
+        return this.#startController(action.process);
+      case 'stop':
+        void this.#process(action.process)?.stop();
+        return;
+      case 'expire':
+        this.#trouble(action.process, 0);
+        return this.ensemble.expireSessionOf(action.process);
+      case 'pause':
+        return this.#pause(this.#threads(action.process), action.process, action.ms, action.first);
+      case 'wedge':
+        return this.#pause(this.#threads(action.process).slice(0, 1), action.process, action.ms, 'timer');
+      case 'cut':
+        this.#trouble(action.process, 0);
+        if (action.server === 'zookeeper') return this.ensemble.cut(action.process);
+        return this.workers.get(action.process)?.cutDatabase();
+      case 'blackHole':
+        return this.#break(action.process, action.server, action.ms, (wire) => wire.hold(action.directions));
+      case 'slowWire':
+        return this.#break(
+          action.process,
+          action.server,
+          action.ms,
+          (wire) => (wire.slownessMs = action.byMs),
+        );
+      case 'loseReply':
+        this.#trouble(action.process, 0);
+        if (action.server === 'postgres') return this.postgres.loseReply(action.process, action.to);
+        return this.ensemble.loseReply(action.process, action.to as 'any');
+      case 'loseNotifications':
+        return this.workers.get(action.process)?.loseNotifications(action.ms);
+      case 'slowBackend':
+        this.#trouble(action.process, action.ms + action.byMs);
+        this.postgres.slow(action.process, action.byMs);
+        this.#world.schedule(action.ms, () => this.postgres.slow(action.process, 0));
+        return;
+      case 'zookeeperDown':
+        return this.ensemble.goDown(action.ms);
+      case 'postgresRestart':
+        return this.postgres.restart(action.ms);
+      case 'wipe':
+        this.safety.wiped();
+        this.ensemble.wipe();
+        return this.#initialise(action.initAfterMs);
+      case 'stepClock':
+        if (action.whose === 'postgres') return this.postgres.machine.stepWall(action.ms);
+        for (const thread of this.#threads(action.whose)) thread.stepWall(action.ms);
+        return;
+    }
+  }
+
+  /** Everything works again from now on, and every process runs. */
+  heal(): void {
+    this.postgres.heal();
+    this.ensemble.forgetLostReplies();
+    for (const { id } of [...this.workers.values(), ...this.controllers.values()]) {
+      for (const thread of this.#threads(id)) thread.resume('message');
+      for (const wire of this.#wires(id)) wire.heal();
+    }
+    for (const id of CONTROLLERS) this.#startController(id);
+    for (const id of WORKERS.slice(0, -1)) this.startWorker(id);
+  }
+
+  /** Whether what must follow once faults have stopped has come about; if not, what is missing. */
+  unsettled(): string | undefined {
+    const { database, machine } = this.postgres;
+    const incarnations = new Set(
+      [...this.ensemble.znodes.keys()]
+        .filter((path) => path.startsWith(`${PATHS.live}/`))
+        .map((path) => path.slice(path.lastIndexOf('~') + 1)),
+    );
+    for (const { partitionId, owner, incarnation } of database.owners) {
+      if (owner === null || incarnation === null || !incarnations.has(incarnation))
+        return `partition ${partitionId} has no living owner (${owner ?? 'none'})`;
+    }
+    const nowMs = machine.clock.wallMs();
+    for (const { id, status, dueAt, scheduledAt } of database.tasks.values()) {
+      if (status === 'RUNNING' || (status === 'PENDING' && Math.max(dueAt, scheduledAt) <= nowMs + 60_000))
+        return `task ${id} is ${status}`;
+    }
+    for (const id of this.users.expected)
+      if (!database.tasks.has(id)) this.safety.broken('P1', `task ${id} was acknowledged and is lost`);
+    return undefined;
+  }
+
+  startWorker(id: string): void {
+    if (this.workers.get(id)?.dead === false) return;
+    this.workers.set(
+      id,
+      new WorkerProcess({
+        ...this.#common(id),
+        postgres: this.postgres,
+        wedgedAfterMs: WEDGED_AFTER_MS,
+        handlerFor: (process) => this.#handlerFor(process),
+        onExit: (error, expected) => this.#exited(id, error, expected),
+      }),
+    );
+  }
+
+  #startController(id: string): void {
+    if (this.controllers.get(id)?.dead === false) return;
+    this.controllers.set(
+      id,
+      new ControllerProcess({ ...this.#common(id), onExit: (error) => this.#exited(id, error, false) }),
+    );
+  }
+
+  #common(id: string) {
+    const random = seededRandom(Math.floor(this.#world.random(`start ${id}`).next() * 2 ** 32));
+    const say: Say = (level, message, fields) =>
+      this.#transcript.add(
+        id,
+        () => `${level === 'info' ? '' : `${level}: `}${message} ${fieldsText(fields)}`,
+      );
+    return {
+      world: this.#world,
+      ensemble: this.ensemble,
+      id,
+      random,
+      sessionTimeoutMs: SESSION_TIMEOUT_MS,
+      wallOffsetMs: Math.round((random.next() - 0.5) * 2 * SKEW_MS),
+      say,
+      start: ++this.#started,
+    };
+  }
+
+  /** A process that must not start ends, as in production; any other fault of its main function is one of ours. */
+  #exited(id: string, error: Error, expected: boolean): void {
+    this.#transcript.add(id, () => `exits: ${error.message}`);
+    if (!expected) this.safety.broken('never crashes', `${id}: ${error.stack ?? error.message}`);
+    this.#process(id)?.kill();
+  }
+
+  /** cluster-init, by somebody who repeats it until it has worked. */
+  #initialise(afterMs: number): void {
+    const thread = new Thread(this.#world, 0);
+    const random = this.#world.random('cluster-init');
+    this.#world.schedule(afterMs, () => {
+      const wire = new Wire(this.#world, 'cluster-init zookeeper');
+      const zk = new SimulatedZooKeeper({
+        ensemble: this.ensemble,
+        wire,
+        thread,
+        process: 'cluster-init',
+        sessionTimeoutMs: SESSION_TIMEOUT_MS,
+        random,
+      });
+      const attempt = async (): Promise<void> => {
+        for (;;) {
+          try {
+            await bootstrapTree(zk, PATHS, { uid: UID, partitions: PARTITIONS });
+            return await zk.close();
+          } catch (error) {
+            if (!isZooKeeperError(error)) throw error;
+            await sleep(thread.clock, 200);
+          }
+        }
+      };
+      void attempt();
+    });
+  }
+
+  #handlerFor(process: WorkerProcess): (name: string) => Handler {
+    return () =>
+      async (payload, { id, attempt, signal }) => {
+        const { sleepMs, fail, stuckMs } = payload as { sleepMs: number; fail: number; stuckMs: number };
+        this.safety.handlerStarted(process, id, attempt);
+        try {
+          // Stuck: deaf to its signal.
+          if (stuckMs > 0) await sleep(process.main.clock, stuckMs);
+          if (sleepMs > 0) await sleep(process.main.clock, sleepMs, signal);
+          signal.throwIfAborted();
+          if (attempt <= fail) throw new Error('as asked');
+        } finally {
+          this.safety.handlerEnded(id, attempt);
+        }
+      };
+  }
+
+  #process(id: string): WorkerProcess | ControllerProcess | undefined {
+    const found = this.workers.get(id) ?? this.controllers.get(id);
+    return found?.dead ? undefined : found;
+  }
+
+  #threads(id: string): Thread[] {
+    const worker = this.workers.get(id);
+    const controller = this.controllers.get(id);
+    return worker ? [worker.main, worker.keeper] : controller ? [controller.main] : [];
+  }
+
+  #wires(id: string): Wire[] {
+    const worker = this.workers.get(id);
+    const controller = this.controllers.get(id);
+    return worker ? [worker.zkWire, worker.dbWire] : controller ? [controller.zkWire] : [];
+  }
+
+  #trouble(id: string, ms: number): void {
+    this.workers.get(id)?.trouble(ms);
+  }
+
+  #pause(threads: readonly Thread[], id: string, ms: number, first: 'timer' | 'message'): void {
+    this.#trouble(id, ms);
+    for (const thread of threads) {
+      thread.pause();
+      this.#world.schedule(ms, () => thread.resume(first));
+    }
+  }
+
+  #break(id: string, server: Server, ms: number, fault: (wire: Wire) => void): void {
+    const wire = this.#wires(id)[server === 'zookeeper' ? 0 : 1];
+    if (wire === undefined) return;
+    this.#trouble(id, ms);
+    fault(wire);
+    this.#world.schedule(ms, () => wire.heal());
+  }
+}
+
+function fieldsText(fields: Record<string, unknown>): string {
+  const entries = Object.entries(fields).map(
+    ([name, value]) => `${name}=${value instanceof Error ? value.message : JSON.stringify(value)}`,
+  );
+  return entries.join(' ');
+}

@@ -1,0 +1,226 @@
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { SimulatedDatabase } from '../store/database.ts';
+import type { Link } from '../store/stores.ts';
+import { simulatedStores } from '../store/stores.ts';
+import { Thread } from '../thread.ts';
+import type { Stream, Wire } from '../wire.ts';
+import type { World } from '../world.ts';
+
+export type Stores = ReturnType<typeof simulatedStores>;
+type StatementListener = (
+  process: string,
+  statement: string,
+  what: 'executed' | 'committed' | 'refused',
+) => void;
+
+/** The one Postgres: the database, its clock, and whether it is up. */
+export class Postgres {
+  readonly database: SimulatedDatabase;
+  /** Its machine: paused never, its wall clock is what `now()` shows. */
+  readonly machine: Thread;
+  readonly world: World;
+  readonly onStatement: StatementListener;
+  #up = true;
+  readonly #restarts = new Set<() => void>();
+  /** Replies to be lost: the next one of a process to a statement of that name. */
+  readonly #lostReplies: { readonly process: string; readonly statement: string }[] = [];
+  /** Statements of these processes take so long before they commit, holding their locks. */
+  readonly #slowMs = new Map<string, number>();
+
+  constructor(world: World, options: { partitions: number; uid: string; onStatement: StatementListener }) {
+    this.world = world;
+    this.machine = new Thread(world, 0);
+    this.onStatement = options.onStatement;
+    this.database = new SimulatedDatabase({ ...options, clock: this.machine.clock });
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  onRestart(listener: () => void): void {
+    this.#restarts.add(listener);
+  }
+
+  restart(downMs: number): void {
+    if (!this.#up) return;
+    this.#up = false;
+    this.database.crash();
+    for (const listener of this.#restarts) listener();
+    this.world.schedule(downMs, () => (this.#up = true));
+  }
+
+  /** The next statement of `process` and that name (`*`: any) is committed, but its connection cut in place of the reply. */
+  loseReply(process: string, statement: string): void {
+    this.#lostReplies.push({ process, statement });
+  }
+
+  losesReply(process: string, statement: string): boolean {
+    const lost = this.#lostReplies.findIndex(
+      (each) => each.process === process && (each.statement === '*' || each.statement === statement),
+    );
+    if (lost >= 0) this.#lostReplies.splice(lost, 1);
+    return lost >= 0;
+  }
+
+  /** Until {@link heal}, statements of `process` hold their locks for so long before they commit. */
+  slow(process: string, ms: number): void {
+    this.#slowMs.set(process, ms);
+  }
+
+  slownessOf(process: string): number {
+    return this.#slowMs.get(process) ?? 0;
+  }
+
+  heal(): void {
+    this.#lostReplies.length = 0;
+    this.#slowMs.clear();
+  }
+}
+
+/** A process' connections to Postgres, with the deadlines and errors of the real pool. */
+export class Pool {
+  readonly #postgres: Postgres;
+  readonly #wire: Wire;
+  readonly #thread: Thread;
+  readonly #process: string;
+  readonly #applicationName: string;
+  readonly #timeoutMs: number;
+  readonly #calls = new Set<Call>();
+
+  constructor(options: {
+    readonly postgres: Postgres;
+    readonly wire: Wire;
+    readonly thread: Thread;
+    readonly process: string;
+    readonly applicationName: string;
+    /** Of one call, as `query_timeout`. */
+    readonly timeoutMs: number;
+  }) {
+    this.#postgres = options.postgres;
+    this.#wire = options.wire;
+    this.#thread = options.thread;
+    this.#process = options.process;
+    this.#applicationName = options.applicationName;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  get tasks(): Stores['tasks'] {
+    return this.#bounded('tasks');
+  }
+
+  get ownership(): Stores['ownership'] {
+    return this.#bounded('ownership');
+  }
+
+  get execution(): Stores['execution'] {
+    return this.#bounded('execution');
+  }
+
+  /** Every connection is reset: calls under way fail, whatever the server makes of them. */
+  cut(): void {
+    for (const call of [...this.#calls]) call.break('Connection terminated unexpectedly');
+  }
+
+  /** A store each of whose calls has connections, a deadline and an end of its own. */
+  #bounded<K extends keyof Stores>(which: K): Stores[K] {
+    const proxy = new Proxy({} as Stores[K], {
+      get:
+        (_, method) =>
+        (...args: unknown[]) =>
+          this.#call((stores) =>
+            (stores[which] as unknown as Record<string | symbol, (...args: unknown[]) => Promise<unknown>>)[
+              method
+            ]?.(...args),
+          ),
+    });
+    return proxy;
+  }
+
+  #call(work: (stores: Stores) => Promise<unknown> | undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const call = new Call(this.#postgres, this.#wire.open(), this.#thread, this.#process);
+      this.#calls.add(call);
+      const end = (settle: () => void) => {
+        deadline.cancel();
+        this.#calls.delete(call);
+        settle();
+      };
+      const deadline = this.#thread.clock.schedule(this.#timeoutMs, () => call.break('Query read timeout'));
+      call.onBroken = (reason) =>
+        this.#thread.deliver(() => end(() => reject(new StoreUnavailableError(reason))));
+      const stores = simulatedStores({
+        database: this.#postgres.database,
+        link: call,
+        applicationName: this.#applicationName,
+      });
+      Promise.resolve(work(stores)).then(
+        (result) => {
+          if (!call.broken) end(() => resolve(result));
+        },
+        (error: Error) => {
+          if (!call.broken) call.answer(() => end(() => reject(error)));
+        },
+      );
+    });
+  }
+}
+
+/** The way of one call's statements to the server and back. */
+class Call implements Link {
+  readonly #postgres: Postgres;
+  readonly #stream: Stream;
+  readonly #thread: Thread;
+  readonly #process: string;
+  broken = false;
+  onBroken: (reason: string) => void = () => {};
+
+  constructor(postgres: Postgres, stream: Stream, thread: Thread, process: string) {
+    this.#postgres = postgres;
+    this.#stream = stream;
+    this.#thread = thread;
+    this.#process = process;
+  }
+
+  break(reason: string): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.onBroken(reason);
+  }
+
+  /** Brings something back to the client, unless it has stopped to listen. */
+  answer(arrive: () => void): void {
+    this.#stream.send('TO_CLIENT', () =>
+      this.#thread.deliver(() => {
+        if (!this.broken) arrive();
+      }),
+    );
+  }
+
+  request(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.broken) return reject(new StoreUnavailableError('Connection terminated'));
+      this.#stream.send('TO_SERVER', () => {
+        if (this.#postgres.up) resolve();
+        else reject(new StoreUnavailableError('connect ECONNREFUSED'));
+      });
+    });
+  }
+
+  executed(statement: string): Promise<void> {
+    this.#postgres.onStatement(this.#process, statement, 'executed');
+    const slowMs = this.#postgres.slownessOf(this.#process);
+    // Most commits take well under a millisecond; the locks are held that long.
+    const ms = this.#postgres.world.random('commits').next() * (0.5 + slowMs);
+    return new Promise((resolve) => this.#postgres.world.schedule(ms, resolve));
+  }
+
+  reply(statement: string): Promise<void> {
+    this.#postgres.onStatement(this.#process, statement, 'committed');
+    return new Promise((resolve) => {
+      if (this.#postgres.losesReply(this.#process, statement))
+        this.break('Connection terminated unexpectedly');
+      else this.answer(resolve);
+    });
+  }
+}

@@ -1,0 +1,94 @@
+import { seededRandom } from '../libs/testing/seeded-random.ts';
+import type { Step } from './actions.ts';
+import { drawSchedule } from './actions.ts';
+import { Cluster } from './cluster/cluster.ts';
+import type { Violation } from './safety.ts';
+import { Transcript } from './transcript.ts';
+import { World } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly steps: number;
+  /** In place of the schedule drawn from the seed. */
+  readonly schedule?: readonly Step[];
+  readonly transcript?: boolean;
+}
+
+export interface RunResult {
+  readonly violation: Violation | undefined;
+  /** Steps taken when the violation showed, or all of them. */
+  readonly steps: number;
+  readonly schedule: readonly Step[];
+  readonly transcript: readonly string[];
+  readonly virtualMs: number;
+  readonly tasks: number;
+  readonly handlersStarted: number;
+}
+
+/** Once faults have stopped: by then every partition has an owner and every due task an end. Milliseconds. */
+const LIVENESS_BOUND_MS = 90_000;
+const SLICE_MS = 250;
+const START_MS = 1_000;
+
+class Broken extends Error {
+  override name = 'Broken';
+}
+
+/** One life of a cluster: it starts, the schedule happens to it, faults stop, and it settles. */
+export async function runSeed({
+  seed,
+  steps,
+  schedule: given,
+  transcript: kept = false,
+}: RunOptions): Promise<RunResult> {
+  const schedule = given ?? drawSchedule(seededRandom(seed), steps);
+  const world = new World(seed);
+  const transcript = new Transcript({ nowMs: () => world.nowMs, kept });
+  const cluster = new Cluster(world, transcript);
+  const { safety } = cluster;
+  const check = () => {
+    if (safety.violation !== undefined) throw new Broken();
+  };
+  let taken = 0;
+  try {
+    cluster.start();
+    await world.run(START_MS, check);
+    for (const { action, thenMs } of schedule) {
+      taken += 1;
+      if (action !== undefined) cluster.do(action);
+      await world.run(thenMs, check);
+    }
+    transcript.add('*', () => 'faults stop');
+    cluster.heal();
+    await settle(world, cluster, check);
+  } catch (error) {
+    if (!(error instanceof Broken)) throw error;
+    transcript.add(
+      '*',
+      () => `BROKEN ${safety.violation?.promise ?? ''}: ${safety.violation?.message ?? ''}`,
+    );
+  }
+  return {
+    violation: safety.violation,
+    steps: taken,
+    schedule,
+    transcript: transcript.lines,
+    virtualMs: world.nowMs,
+    tasks: cluster.postgres.database.tasks.size,
+    handlersStarted: safety.handlersStarted,
+  };
+}
+
+async function settle(world: World, cluster: Cluster, check: () => void): Promise<void> {
+  const untilMs = world.nowMs + LIVENESS_BOUND_MS;
+  for (;;) {
+    await world.run(SLICE_MS, check);
+    const missing = cluster.unsettled();
+    check();
+    if (missing === undefined) return;
+    if (world.nowMs > untilMs)
+      cluster.safety.broken('liveness', `${LIVENESS_BOUND_MS} ms after faults have stopped, ${missing}`);
+    // Whatever stopped by itself, as by a worker id in use, is started again by whoever runs the cluster.
+    cluster.heal();
+  }
+}

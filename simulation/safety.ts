@@ -1,0 +1,198 @@
+import type { WorkerProcess } from './cluster/worker-process.ts';
+import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
+import type { Commit, OwnerRow, SimulatedDatabase, TaskRow } from './store/database.ts';
+
+/** A promise was broken: which, and how. */
+export interface Violation {
+  readonly promise: string;
+  readonly message: string;
+}
+
+interface Execution {
+  readonly process: WorkerProcess;
+  running: boolean;
+}
+
+const TERMINAL = new Set(['COMPLETED', 'FAILED', 'CANCELLED']);
+const key = (id: number, attempt: number) => `${id}/${attempt}`;
+
+/**
+ * The promises of docs/ARCHITECTURE.md that must hold at every instant, judged by what is committed in Postgres
+ * and ZooKeeper and by which handlers start: never by what the cluster believes of itself.
+ */
+export class Safety {
+  readonly #executions = new Map<string, Execution>();
+  readonly #outcomes = new Set<string>();
+  /** Removals acknowledged with "removed", and those with "cancelling". */
+  readonly #removed = new Set<number>();
+  readonly #cancelling = new Map<number, number>();
+  readonly #nowMs: () => number;
+  readonly #leaseMs: number;
+  #database: SimulatedDatabase | undefined;
+  #leader: { session: bigint; by: string | undefined } | undefined;
+  #violation: Violation | undefined;
+
+  constructor(options: { readonly nowMs: () => number; readonly leaseMs: number }) {
+    this.#nowMs = options.nowMs;
+    this.#leaseMs = options.leaseMs;
+  }
+
+  /** The first promise broken, if any. */
+  get violation(): Violation | undefined {
+    return this.#violation;
+  }
+
+  broken(promise: string, message: string): void {
+    this.#violation ??= { promise, message };
+  }
+
+  watch(database: SimulatedDatabase): void {
+    this.#database = database;
+    database.onCommit((commit) => this.#committed(commit));
+  }
+
+  // ------------------------------------------------------------------ Postgres
+
+  #committed(commit: Commit): void {
+    for (const { before, after } of commit.owners) if (before && after) this.#ownerChanged(before, after);
+    for (const { before, after } of commit.tasks) {
+      if (before !== undefined) this.#taskChanged(before, after, commit);
+    }
+  }
+
+  #ownerChanged(before: OwnerRow, after: OwnerRow): void {
+    const { partitionId } = after;
+    if (after.epoch < before.epoch)
+      this.broken(
+        'P3',
+        `the epoch of partition ${partitionId} went from ${before.epoch} back to ${after.epoch}`,
+      );
+    const another = after.incarnation !== null && after.incarnation !== before.incarnation;
+    if (another && after.epoch === before.epoch)
+      this.broken('P3', `partition ${partitionId} has had two incarnations under epoch ${after.epoch}`);
+  }
+
+  #taskChanged(before: TaskRow, after: TaskRow | undefined, commit: Commit): void {
+    const { id } = before;
+    if (after !== undefined && after.attempt < before.attempt)
+      this.broken('P2', `task ${id}: attempt went from ${before.attempt} back to ${after.attempt}`);
+    if (after !== undefined && TERMINAL.has(before.status) && after.status !== before.status)
+      this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
+    if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.attempt !== before.attempt))
+      this.#claimed(before, after, commit);
+    const ended = before.status === 'RUNNING' && (after === undefined || after.status !== 'RUNNING');
+    if (ended) this.#ended(before, commit);
+  }
+
+  #claimed(before: TaskRow, after: TaskRow, { nowMs }: Commit): void {
+    const { id, partitionId, attempt } = after;
+    const owner = this.#database?.owners[partitionId];
+    if (owner?.epoch !== after.epoch || owner.incarnation !== after.incarnation)
+      this.broken(
+        'P3',
+        `task ${id} was claimed for ${after.incarnation} under epoch ${after.epoch} while partition ${partitionId} is ${owner?.incarnation ?? 'nobody'}'s under ${owner?.epoch ?? 0}`,
+      );
+    if (before.status === 'RUNNING')
+      this.broken('P2', `task ${id} was claimed while attempt ${before.attempt} runs`);
+    if (attempt !== before.attempt + 1)
+      this.broken('P2', `task ${id}: attempt ${before.attempt} was followed by ${attempt}`);
+    if (before.scheduledAt > nowMs || before.dueAt > nowMs)
+      this.broken('P4', `task ${id}, due at ${before.dueAt}, was claimed at ${nowMs}`);
+    if (before.cancelRequestedAt !== null)
+      this.broken('P2', `task ${id} was claimed though its removal had been requested`);
+  }
+
+  #ended(before: TaskRow, commit: Commit): void {
+    const { id, attempt, incarnation } = before;
+    if (this.#outcomes.has(key(id, attempt)))
+      this.broken('P2', `attempt ${attempt} of task ${id} ended twice`);
+    this.#outcomes.add(key(id, attempt));
+    if (commit.statement === 'recover-tasks') this.#recovered(before, commit);
+    else if (commit.statement === 'finish-tasks') {
+      const execution = this.#executions.get(key(id, attempt));
+      if (execution !== undefined && !commit.applicationName.startsWith(execution.process.applicationName))
+        this.broken(
+          'P2',
+          `attempt ${attempt} of task ${id} (${incarnation ?? ''}) was ended by a process that did not run it`,
+        );
+    }
+  }
+
+  /** P7: what still runs is not started again, unless something was wrong with the process that runs it. */
+  #recovered({ id, attempt }: TaskRow, { nowMs }: Commit): void {
+    const execution = this.#executions.get(key(id, attempt));
+    if (execution === undefined || !execution.running) return;
+    const { process } = execution;
+    if (this.#isWell(process))
+      this.broken(
+        'P7',
+        `attempt ${attempt} of task ${id} was taken from ${process.id}, which runs it and is well (database time ${nowMs})`,
+      );
+  }
+
+  /** Whether nothing has been wrong with this very process for long enough to make up for what was. */
+  #isWell(process: WorkerProcess): boolean {
+    return !process.dead && process.healthy && this.#nowMs() - process.troubledUntilMs > 2 * this.#leaseMs;
+  }
+
+  // ------------------------------------------------------------------ ZooKeeper
+
+  /** @param paths the znodes that only a leader writes */
+  znodesChanged(
+    by: string | undefined,
+    session: bigint,
+    changes: readonly ZnodeChange[],
+    paths: { term: string; plan: string; grants: string },
+  ): void {
+    for (const change of changes) {
+      if (!('path' in change)) continue;
+      if (change.path === paths.term && change.type === 'setData') this.#leader = { session, by };
+      const leaderOnly =
+        (change.path === paths.plan && change.type === 'setData') ||
+        change.path.startsWith(`${paths.grants}/`);
+      if (leaderOnly && session !== this.#leader?.session)
+        this.broken(
+          'P9',
+          `${by ?? 'somebody'} wrote ${change.path} in the term of ${this.#leader?.by ?? 'nobody'}`,
+        );
+    }
+  }
+
+  /** ZooKeeper has lost its data: terms begin again. */
+  wiped(): void {
+    this.#leader = undefined;
+  }
+
+  // ------------------------------------------------------------------ handlers and users
+
+  handlerStarted(process: WorkerProcess, id: number, attempt: number): void {
+    if (this.#executions.has(key(id, attempt)))
+      this.broken('P2', `attempt ${attempt} of task ${id} was started twice`);
+    // A process paused between reading a task and starting it cannot know: no scheduler could.
+    if (this.#removed.has(id) && this.#isWell(process))
+      this.broken('P2', `task ${id} was started after its removal`);
+    const last = this.#cancelling.get(id);
+    if (last !== undefined && attempt > last)
+      this.broken('P2', `task ${id} was started anew after its cancellation`);
+    this.#executions.set(key(id, attempt), { process, running: true });
+  }
+
+  handlerEnded(id: number, attempt: number): void {
+    const execution = this.#executions.get(key(id, attempt));
+    if (execution !== undefined) execution.running = false;
+  }
+
+  /** A user was told that the task is gone. */
+  removalAcknowledged(id: number): void {
+    this.#removed.add(id);
+  }
+
+  /** A user was told that the attempt under way is the last. */
+  cancellationAcknowledged(id: number): void {
+    this.#cancelling.set(id, this.#database?.tasks.get(id)?.attempt ?? Infinity);
+  }
+
+  get handlersStarted(): number {
+    return this.#executions.size;
+  }
+}

@@ -1,0 +1,14 @@
+/** A thread that runs one seed after the other. */
+import { parentPort } from 'node:worker_threads';
+import { invariant } from '../libs/core/invariant.ts';
+import { runSeed } from './run.ts';
+import type { SeedAnswer, SeedQuestion } from './seeds.ts';
+
+const port = parentPort;
+invariant(port !== null, 'runs as a worker thread');
+
+port.on('message', ({ seed, steps }: SeedQuestion) => {
+  void runSeed({ seed, steps }).then(({ violation, handlersStarted, virtualMs }) =>
+    port.postMessage({ seed, violation, handlersStarted, virtualMs } satisfies SeedAnswer),
+  );
+});
