@@ -18,12 +18,12 @@ describe('weights', () => {
   });
 
   it('may be fractions that binary has not: a whole share is whole, nothing to be rounded', () => {
-    const third = { weight: 0.1 };
-    expect(share(9, { a: { ...third, holds: 2 }, b: third, c: { ...third, holds: 4 } })).toEqual({
-      a: 3,
-      b: 3,
-      c: 3,
-    });
+    const holding = {
+      a: { weight: 0.1, holds: 2 },
+      b: { weight: 0.1, holds: 4 },
+      c: { weight: 0.1, holds: 3 },
+    };
+    expect(share(9, holding)).toEqual({ a: 3, b: 3, c: 3 });
   });
 
   it('that do not divide evenly round up where the remainder is largest, as long as nobody holds anything', () => {
