@@ -4,6 +4,8 @@ import { DatabaseUnderTest } from '../../libs/testing/database-under-test.ts';
 import { randomRun } from './conformance/random-script.ts';
 import { RealSide } from './conformance/real-side.ts';
 import type { Line, Side, Step, World } from './conformance/script.ts';
+import { SCRIPTS } from './conformance/scripts.ts';
+import { SimulatedSide } from './conformance/simulated-side.ts';
 
 /** CONFORMANCE_SEEDS=from-to runs others, and more. */
 const [FROM, TO] = (process.env['CONFORMANCE_SEEDS'] ?? '1-40').split('-').map(Number) as [number, number];
@@ -30,6 +32,17 @@ describe('the simulated Postgres', () => {
   afterAll(async () => {
     await real.close();
     await database.close();
+  });
+
+  it.each(SCRIPTS)('agrees with the real one: $name', async ({ world, steps, waiting }) => {
+    const simulated = await play(new SimulatedSide(), world, steps);
+    try {
+      expect(await play(real, world, steps, simulated.lines)).toEqual(simulated);
+    } finally {
+      await real.end();
+    }
+    const waited = new Set(simulated.lines.flatMap((line) => line.waiting));
+    expect([...waited].sort()).toEqual(waiting.toSorted());
   });
 
   it(

@@ -31,6 +31,8 @@ export interface Transaction {
   rollback(): void;
   /** Whether its statement waits for a lock. */
   readonly blocked: boolean;
+  /** Whether it waits behind others who wait for the same row. */
+  readonly queued: boolean;
   /** Whether it waits, by way of others, for itself; found out, and ended, after deadlock_timeout. */
   readonly deadlocked: boolean;
 }

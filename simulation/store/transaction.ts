@@ -66,6 +66,11 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     return this.waiting !== undefined;
   }
 
+  /** Whether it waits behind others who wait. */
+  get queued(): boolean {
+    return this.waiting?.sleepsOn === 'queue';
+  }
+
   /** Whether it waits, by way of others, for itself. */
   get deadlocked(): boolean {
     return this.waiting !== undefined && inDeadlock(this.waiting);

@@ -106,7 +106,8 @@ export class RealSide implements Side {
        FROM pg_locks WHERE NOT granted AND pid = ANY ($1)`,
       [pids],
     );
-    const waiting = pids.every((pid) => rows.some((row) => row.pid === pid));
+    // Nobody in the way: the lock was given, or a deadlock ended, between the two looks of this one query.
+    const waiting = pids.every((pid) => rows.some((row) => row.pid === pid && row.blocking.length > 0));
     return waiting && !inCycle(new Map(rows.map(({ pid, blocking }) => [pid, blocking])));
   }
 

@@ -80,6 +80,11 @@ export class SimulatedSide implements Side {
     return this.#connections.get(by)?.transaction !== undefined;
   }
 
+  /** Whether two wait for one row: on the real side, who gets it first is often a race of processes. */
+  get racing(): boolean {
+    return this.#transactions().some(({ queued }) => queued);
+  }
+
   #transactions(): Transaction[] {
     return [...this.#connections.values()]
       .flatMap(({ transaction, alone }) => [transaction, alone])
