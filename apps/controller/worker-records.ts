@@ -64,10 +64,16 @@ export async function readGrants({ zk, paths }: SnapshotSource): Promise<Snapsho
   const { children } = await zk.getChildren(paths.grants);
   const found = await mapBounded(children, READS, async (id) => {
     const path = paths.grantsOf(id);
-    const { data, stat } = await zk.getData(path);
-    return [id, { ...grantsCodec.decode(data, path), version: stat.version }] as const;
+    try {
+      const { data, stat } = await zk.getData(path);
+      return [[id, { ...grantsCodec.decode(data, path), version: stat.version }] as const];
+    } catch (error) {
+      // Retired in between, as whoever looks without leading may see.
+      if (isZooKeeperError(error, 'NO_NODE')) return [];
+      throw error;
+    }
   });
-  return new Map(found);
+  return new Map(found.flat());
 }
 
 /** The acks of the incarnations in `live`, and who has left a farewell; `names` are those of all live nodes. */

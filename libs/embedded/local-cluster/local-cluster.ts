@@ -49,15 +49,17 @@ export async function runLocalCluster(run: LocalClusterRun): Promise<number> {
     stopping.addEventListener('abort', () => resolve('stopped'));
   });
   const ready = bringUp({ ...run, options }, supervisor).then(
-    () => 'ready' as const,
+    (servers) => ({ servers }),
     (error: unknown) => ({ fault: error instanceof StartupError ? error.message : String(error) }),
   );
 
-  let event = await Promise.race([stopped, fault, ready]);
-  if (event === 'ready') {
+  const upOrNot = await Promise.race([stopped, fault, ready]);
+  let event: 'stopped' | { fault: string };
+  if (upOrNot !== 'stopped' && 'servers' in upOrNot) {
     output.say(readyLine(options));
+    output.say(adminLine(upOrNot.servers));
     event = await Promise.race([stopped, fault]);
-  }
+  } else event = upOrNot;
   output.say(event === 'stopped' ? 'stopping' : `${event.fault}: stopping everything`);
   await supervisor.stop();
   release?.();
@@ -66,7 +68,7 @@ export async function runLocalCluster(run: LocalClusterRun): Promise<number> {
 }
 
 /** Starts everything in order; resolves once a task that is submitted will be handled. */
-async function bringUp(run: LocalClusterRun, supervisor: Supervisor): Promise<void> {
+async function bringUp(run: LocalClusterRun, supervisor: Supervisor): Promise<Servers> {
   const { options, clock, stopping } = run;
   const servers = await startServers(run, supervisor);
   const specs = appSpecs(options, servers);
@@ -81,6 +83,7 @@ async function bringUp(run: LocalClusterRun, supervisor: Supervisor): Promise<vo
     deadlineMs: READY_DEADLINE_MS,
     signal: stopping,
   });
+  return servers;
 }
 
 /** Postgres first, so that it is the last to stop. */
@@ -130,4 +133,9 @@ function readyLine(options: LocalClusterOptions): string {
     `ready: ${url} (${options.workers} workers; Ctrl-C stops everything)  ` +
     `try: curl -X POST ${url}/tasks -H 'Content-Type: application/json' -d '{"name":"hello"}'`
   );
+}
+
+/** The embedded ZooKeeper takes any free port: nobody could know it otherwise. */
+function adminLine({ zookeeperConnect }: Servers): string {
+  return `look into it: ZOOKEEPER_CONNECT=${zookeeperConnect} npm run cluster -- status`;
 }

@@ -1,0 +1,222 @@
+/** What `npm run cluster -- …` may say. */
+import { parseArgs } from 'node:util';
+import type { Mode, WorkerWish } from '../../libs/cluster/records.ts';
+import { nearest } from './nearest.ts';
+import { duration, name, unlessNone, UsageError, wholeNumber } from './operands.ts';
+
+/** What to change of a record; `undefined` clears a field. */
+export type WishChange = { readonly [K in keyof WorkerWish]: WorkerWish[K] | undefined };
+
+export type Command =
+  | { readonly kind: 'status' }
+  | { readonly kind: 'dry-run' }
+  | { readonly kind: 'wish'; readonly worker: string; readonly change: WishChange }
+  | { readonly kind: 'require-tag'; readonly tag: string | undefined }
+  | {
+      readonly kind: 'mode';
+      readonly mode: Mode['mode'];
+      readonly forMs?: number | undefined;
+      readonly reason?: string | undefined;
+      /** Leave another mode than this one alone. */
+      readonly onlyFrom?: Mode['mode'];
+    };
+
+export type CommandLine =
+  | { readonly kind: 'run'; readonly command: Command; readonly json: boolean }
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'invalid'; readonly message: string };
+
+type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+interface CommandSpec {
+  /** What follows the command's name, one word each. */
+  readonly operands: readonly string[];
+  /** Flags of its own, besides --json and --help. */
+  readonly flags: readonly string[];
+  readonly summary: string;
+  /** @throws UsageError */
+  readonly read: (operands: readonly string[], flags: Flags) => Command;
+}
+
+const TIMED = ['--for', '--reason'];
+
+const COMMANDS: Readonly<Record<string, CommandSpec>> = {
+  status: {
+    operands: [],
+    flags: [],
+    summary: 'leader, mode, workers, partitions without an owner, moves under way',
+    read: () => ({ kind: 'status' }),
+  },
+  plan: {
+    operands: [],
+    flags: ['--dry-run'],
+    summary: 'each move the controller would make now, and why; needs --dry-run',
+    read: (_operands, flags) => {
+      if (flags['dry-run'] === true) return { kind: 'dry-run' };
+      throw new UsageError('plan: say --dry-run; the controller carries its plan out by itself');
+    },
+  },
+  drain: wishSpec('move everything off a worker that others can take', () => ({ wish: 'DRAIN' })),
+  disable: wishSpec('move everything off a worker, though nobody else could take it', () => ({
+    wish: 'DISABLED',
+  })),
+  enable: wishSpec('end drain and disable', () => ({ wish: 'ENABLED' })),
+  weight: wishSpec(
+    'its share of the partitions: 1 to 1000, or none',
+    (value) => ({ weight: unlessNone(value, wholeNumber(1, 1_000)) }),
+    'N',
+  ),
+  zone: wishSpec(
+    'the zone it runs in, or none',
+    (value) => ({ zone: unlessNone(value, name('ZONE')) }),
+    'ZONE',
+  ),
+  tags: wishSpec(
+    'its tags, separated by commas, or none',
+    (value) => ({ tags: unlessNone(value, (text) => text.split(',').map(name('TAGS'))) }),
+    'TAGS',
+  ),
+  limit: wishSpec(
+    'the most partitions it may hold, or none',
+    (value) => ({ maxPartitions: unlessNone(value, wholeNumber(0, 65_536)) }),
+    'N',
+  ),
+  'require-tag': {
+    operands: ['TAG'],
+    flags: [],
+    summary: 'give partitions only to workers with this tag; none: to all',
+    read: ([tag = '']) => ({ kind: 'require-tag', tag: unlessNone(tag, name('TAG')) }),
+  },
+  pause: {
+    operands: [],
+    flags: TIMED,
+    summary: 'move nothing at all, not even what a lost worker leaves behind',
+    read: (_operands, flags) => ({ kind: 'mode', mode: 'PAUSED', ...timed(flags) }),
+  },
+  resume: {
+    operands: [],
+    flags: [],
+    summary: 'end pause or maintenance',
+    read: () => ({ kind: 'mode', mode: 'AUTO' }),
+  },
+  maintenance: {
+    operands: ['on|off'],
+    flags: TIMED,
+    summary: 'on: place orphans and heed wishes, but balance nothing',
+    read: ([state], flags) => {
+      if (state === 'on') return { kind: 'mode', mode: 'MAINTENANCE', ...timed(flags) };
+      if (state !== 'off') throw new UsageError('maintenance: say on or off');
+      if (flags['for'] !== undefined || flags['reason'] !== undefined) {
+        throw new UsageError('maintenance off: takes neither --for nor --reason');
+      }
+      return { kind: 'mode', mode: 'AUTO', onlyFrom: 'MAINTENANCE' };
+    },
+  },
+};
+
+const OPTIONS = {
+  'dry-run': { type: 'boolean' },
+  for: { type: 'string' },
+  reason: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const FLAGS = `  --for TIME       pause, maintenance on: until then, as 90s, 10m or 2h; without it, until ended
+  --reason TEXT    pause, maintenance on: shown by status
+  --json           what a program can read
+  --help           this text; also -h`;
+
+/** Reads the command and its flags; what is wrong with them is said in one line. */
+export function readCommandLine(args: readonly string[]): CommandLine {
+  const { values, positionals, tokens } = parseArgs({
+    args: [...args],
+    options: OPTIONS,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const [given, ...operands] = positionals;
+  if (given === undefined && args.length === 0) return { kind: 'invalid', message: 'which command?' };
+  try {
+    const spec = given === undefined ? undefined : specOf(given);
+    if (values['help'] === true) return { kind: 'help', text: helpOf(given, spec) };
+    if (given === undefined || spec === undefined) throw new UsageError('which command?');
+    for (const token of tokens) {
+      if (token.kind === 'option') checkFlag(given, spec, token);
+    }
+    if (operands.length !== spec.operands.length) throw new UsageError(`usage: ${usageOf(given, spec)}`);
+    return { kind: 'run', command: spec.read(operands, values), json: values['json'] === true };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { kind: 'invalid', message: error.message };
+  }
+}
+
+function specOf(given: string): CommandSpec {
+  const spec = Object.hasOwn(COMMANDS, given) ? COMMANDS[given] : undefined;
+  if (spec !== undefined) return spec;
+  throw new UsageError(`no command "${given}": did you mean ${nearest(given, Object.keys(COMMANDS))}?`);
+}
+
+function checkFlag(
+  command: string,
+  spec: CommandSpec,
+  { name, rawName, value }: { name: string; rawName: string; value: string | undefined },
+): void {
+  const allowed = [...spec.flags, '--json', '--help'];
+  if (!allowed.includes(`--${name}`)) {
+    const meant = nearest(rawName, allowed);
+    throw new UsageError(`${command} has no flag ${rawName}: did you mean ${meant}?`);
+  }
+  const { type } = OPTIONS[name as keyof typeof OPTIONS];
+  if (type === 'string' && (value === undefined || value === '')) {
+    throw new UsageError(`--${name} needs a value`);
+  }
+  if (type === 'boolean' && value !== undefined) throw new UsageError(`--${name} takes no value`);
+}
+
+function usageOf(given: string, { operands, flags }: CommandSpec): string {
+  return ['npm run cluster --', given, ...operands, ...flags.map((flag) => `[${flag}]`)].join(' ');
+}
+
+function helpOf(given: string | undefined, spec: CommandSpec | undefined): string {
+  if (given !== undefined && spec !== undefined) {
+    return `usage: ${usageOf(given, spec)}\n\n${spec.summary}\n\n${FLAGS}`;
+  }
+  const width = 22;
+  const commands = Object.entries(COMMANDS).map(
+    ([command, { operands, summary }]) => `  ${[command, ...operands].join(' ').padEnd(width)} ${summary}`,
+  );
+  return `usage: npm run cluster -- COMMAND
+
+Looks at a cluster, and tells its controller what is wanted. ZOOKEEPER_CONNECT says where it is, CLUSTER_NAME and
+ZOOKEEPER_AUTH what it is called and by which credentials it is changed.
+
+${commands.join('\n')}
+
+${FLAGS}
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`;
+}
+
+/** A command that changes the wish for one worker, by what its second operand says, if it has one. */
+function wishSpec(summary: string, change: (value: string) => WishChange, operand?: string): CommandSpec {
+  return {
+    operands: operand === undefined ? ['WORKER'] : ['WORKER', operand],
+    flags: [],
+    summary,
+    read: ([worker = '', value = '']) => ({
+      kind: 'wish',
+      worker: name('WORKER')(worker),
+      change: change(value),
+    }),
+  };
+}
+
+function timed({ for: time, reason }: Flags): { forMs?: number; reason?: string } {
+  return {
+    ...(typeof time === 'string' && { forMs: duration('--for')(time) }),
+    ...(typeof reason === 'string' && { reason }),
+  };
+}
