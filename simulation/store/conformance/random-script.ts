@@ -14,7 +14,7 @@ const LONG_MS = 3_600_000;
 
 /**
  * A script made up as it goes, on the simulated side, by what it finds there; and what it led to. It ends before a
- * step by which two would wait for one row.
+ * step by which two would wait for one row, or for each other.
  */
 export interface RandomRun {
   readonly world: World;

@@ -17,6 +17,8 @@ interface Connection {
 
 export class SimulatedSide implements Side {
   readonly clock = new ManualClock();
+  /** Two wait for one row, or for each other: who gets it, or ends, is on the real side often a race of processes. */
+  racing = false;
   database = new SimulatedDatabase({ clock: this.clock, uid: 'uid-1', partitions: 2 });
   #connections = new Map<string, Connection>();
   #underWay = new UnderWay();
@@ -51,8 +53,9 @@ export class SimulatedSide implements Side {
     await this.clock.advance(
       typeof step.act === 'object' && 'untilDoneMs' in step.act ? step.act.untilDoneMs : 0,
     );
-    if (this.#transactions().some(({ deadlocked }) => deadlocked))
-      await this.clock.advance(DEADLOCK_TIMEOUT_MS);
+    const deadlock = this.#transactions().some(({ deadlocked }) => deadlocked);
+    this.racing = deadlock || this.#transactions().some(({ queued }) => queued);
+    if (deadlock) await this.clock.advance(DEADLOCK_TIMEOUT_MS);
     return this.#underWay.line(step);
   }
 
@@ -78,11 +81,6 @@ export class SimulatedSide implements Side {
   /** Whether `by` has a transaction open. */
   isOpen(by: string): boolean {
     return this.#connections.get(by)?.transaction !== undefined;
-  }
-
-  /** Whether two wait for one row: on the real side, who gets it first is often a race of processes. */
-  get racing(): boolean {
-    return this.#transactions().some(({ queued }) => queued);
   }
 
   #transactions(): Transaction[] {
