@@ -59,6 +59,23 @@ describe('the connection to ZooKeeper', () => {
     expect(kinds(states)).toEqual(['CONNECTED', 'SUSPENDED', 'LOST', 'CONNECTING', 'CONNECTED']);
   });
 
+  it('takes a new session from a server that was wiped, though it has seen later transactions', async (test) => {
+    const { faults } = zookeeper.server;
+    if (faults === undefined) return test.skip('only the embedded server is wiped on demand');
+    const zk = await zookeeper.connect();
+    await zk.create('/seen', EMPTY, 'PERSISTENT');
+    const states = recordStates(zk);
+    const first = connected(zk);
+    faults.wipe();
+    await eventually(
+      'a new session',
+      () => zk.state.kind === 'CONNECTED' && zk.state.epoch > first.epoch,
+      SOON,
+    );
+    expect(await zk.exists('/seen')).toBeNull();
+    expect(kinds(states)).toEqual(['CONNECTED', 'SUSPENDED', 'LOST', 'CONNECTING', 'CONNECTED']);
+  });
+
   it('loses its session by its own clock in an outage; what the old session left is its own to replace', async () => {
     const zk = await zookeeper.connect({ sessionTimeoutMs: 2_000 });
     const directory = await zookeeper.directory();

@@ -3,86 +3,18 @@
  * and to ours, which does not. All faults are made in the network between client and server, so the stories
  * hold for any server.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe } from 'vitest';
 import { sleep } from '../core/clock.ts';
-import { systemClock, systemRandom } from '../runtime/system.ts';
+import { systemClock } from '../runtime/system.ts';
 import { eventually } from '../testing/eventually.ts';
-import { startTcpProxy } from '../testing/tcp-proxy.ts';
-import type { TcpProxy } from '../testing/tcp-proxy.ts';
-import { startClient } from '../testing/zookeeper-clients.ts';
+import { useHazards, within } from '../testing/hazards.ts';
 import type { ClientUnderTest } from '../testing/zookeeper-clients.ts';
 import { startTestZooKeeper } from '../testing/zookeeper.ts';
-import type { TestZooKeeper } from '../testing/zookeeper.ts';
-import { connectZooKeeper } from './connection.ts';
-import { whenConnected } from './operations.ts';
-import type { ZooKeeper } from './zookeeper.ts';
 
-const TICK_MS = 100;
-const SESSION_TIMEOUT_MS = 1_000;
 const EMPTY = Buffer.alloc(0);
 
-interface World {
-  readonly proxy: TcpProxy;
-  /** Starts the client behind the proxy. */
-  readonly start: (options?: { sessionTimeoutMs: number }) => ClientUnderTest;
-  /** Starts it, and waits until it is connected. */
-  readonly startConnected: (options?: { sessionTimeoutMs: number }) => Promise<ClientUnderTest>;
-  /** Under which the story may create what it likes. */
-  readonly path: string;
-}
-
 describe.concurrent('hazards of node-zookeeper-client', () => {
-  let server: TestZooKeeper;
-  /** Connected past every proxy: sees what the server sees. */
-  let observer: ZooKeeper;
-
-  beforeAll(async () => {
-    server = await startTestZooKeeper({ tickTimeMs: TICK_MS });
-    observer = connectTo(server);
-    await whenConnected(observer, { clock: systemClock, timeoutMs: 10_000 });
-  });
-  afterAll(async () => {
-    await observer.close();
-    await server.stop();
-  });
-
-  /** Tells both clients the story at the same time. */
-  function hazard<T>(
-    title: string,
-    story: (world: World) => Promise<T>,
-    outcome: { bare: T; hardened: T },
-  ): void {
-    it(title, async () => {
-      const [bare, hardened] = await Promise.all([tell('bare', story), tell('hardened', story)]);
-      expect({ bare, hardened }).toEqual(outcome);
-    });
-  }
-
-  async function tell<T>(name: 'bare' | 'hardened', story: (world: World) => Promise<T>): Promise<T> {
-    const proxy = await startTcpProxy(server.connectString);
-    const path = `/${name}-${systemRandom.uuid()}`;
-    await observer.create(path, EMPTY, 'PERSISTENT');
-    const started: ClientUnderTest[] = [];
-    const start: World['start'] = ({ sessionTimeoutMs } = { sessionTimeoutMs: SESSION_TIMEOUT_MS }) => {
-      const client = startClient[name]({ connectString: proxy.connectString, sessionTimeoutMs });
-      started.push(client);
-      return client;
-    };
-    const startConnected: World['startConnected'] = async (options) => {
-      const client = start(options);
-      await eventually('connected', () => client.isConnected(), { withinMs: 5_000 });
-      return client;
-    };
-    try {
-      return await story({ proxy, start, startConnected, path });
-    } finally {
-      for (const client of started) await client.close();
-      await proxy.close();
-    }
-  }
-
-  const gone = (path: string) =>
-    eventually(`${path} gone`, async () => (await observer.exists(path)) === null, { withinMs: 10_000 });
+  const { hazard, gone, observer } = useHazards();
 
   hazard(
     '1: a server that has fallen silent goes unnoticed, past the end of the session',
@@ -111,17 +43,19 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     '3: a client that only receives sends no pings, and loses its session',
     async ({ startConnected, path }) => {
-      const sessionTimeoutMs = 20 * TICK_MS;
+      const sessionTimeoutMs = 2_000;
       const client = await startConnected({ sessionTimeoutMs });
       await client.createEphemeral(`${path}/ephemeral`);
       const watched = Array.from({ length: 50 }, (_, index) => `${path}/watched-${index}`);
       await Promise.all(watched.map((each) => client.watchExistence(each, () => {})));
       // An event every twentieth of the timeout, for two and a half of them.
       for (const each of watched) {
-        await observer.create(each, EMPTY, 'PERSISTENT');
+        await observer().create(each, EMPTY, 'PERSISTENT');
         await sleep(systemClock, sessionTimeoutMs / 20);
       }
-      return (await observer.exists(`${path}/ephemeral`)) === null ? 'lost its session' : 'kept its session';
+      return (await observer().exists(`${path}/ephemeral`)) === null
+        ? 'lost its session'
+        : 'kept its session';
     },
     { bare: 'lost its session', hardened: 'kept its session' },
   );
@@ -129,7 +63,7 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     '4: half a frame outlives the connection it came on, and garbles the next',
     async ({ startConnected, proxy, path }) => {
-      await observer.setData(path, Buffer.alloc(10_000), -1);
+      await observer().setData(path, Buffer.alloc(10_000), -1);
       const client = await startConnected();
       proxy.cutAfter(5_000);
       return await recovers(client, path);
@@ -163,13 +97,13 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     '6: a multi that asks for version 0 takes any version',
     async ({ startConnected, path }) => {
-      await observer.setData(path, Buffer.from('theirs'), 0);
+      await observer().setData(path, Buffer.from('theirs'), 0);
       const client = await startConnected();
       const outcome = await client.checkAndSet(path, 0, Buffer.from('ours')).then(
         () => 'accepted',
         () => 'refused',
       );
-      return { outcome, data: (await observer.getData(path)).data.toString() };
+      return { outcome, data: (await observer().getData(path)).data.toString() };
     },
     { bare: { outcome: 'accepted', data: 'ours' }, hardened: { outcome: 'refused', data: 'theirs' } },
   );
@@ -197,12 +131,12 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
     async ({ startConnected, proxy, path }) => {
       const client = await startConnected();
       await client.read(path);
-      const empty = await startTestZooKeeper({ tickTimeMs: TICK_MS });
+      const empty = await startTestZooKeeper({ tickTimeMs: 200 });
       try {
         proxy.retarget(empty.connectString);
         proxy.cut();
         await eventually('disconnected', () => !client.isConnected(), { withinMs: 5_000 });
-        return (await within(2_500, () => client.isConnected())) ? 'begins anew' : 'refused';
+        return (await within(4_000, () => client.isConnected())) ? 'begins anew' : 'refused';
       } finally {
         await empty.stop();
       }
@@ -223,7 +157,7 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     'watches beyond the largest packet make it reconnect over and over',
     async ({ startConnected, proxy, path }) => {
-      const client = await startConnected();
+      const client = await startConnected({ sessionTimeoutMs: 2_000 });
       const padding = 'x'.repeat(1_500);
       const watched = Array.from({ length: 800 }, (_, index) => `${path}/${padding}-${index}`);
       await Promise.all(watched.map((each) => client.watchExistence(each, () => {})));
@@ -241,7 +175,7 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
       proxy.blackHole('TO_CLIENT');
       const reading = client.read(path, () => order.push('event')).then(() => order.push('read'));
       await eventually('the answer held', () => proxy.heldToClient === 1, { withinMs: 5_000, everyMs: 5 });
-      await observer.setData(path, EMPTY, -1);
+      await observer().setData(path, EMPTY, -1);
       await eventually('the event held', () => proxy.heldToClient === 2, { withinMs: 5_000, everyMs: 5 });
       proxy.forward();
       await reading;
@@ -251,23 +185,6 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
     { bare: ['event', 'read'], hardened: ['read', 'event'] },
   );
 });
-
-function connectTo({ connectString }: TestZooKeeper): ZooKeeper {
-  return connectZooKeeper({
-    connectString,
-    sessionTimeoutMs: 2_000,
-    clock: systemClock,
-    random: systemRandom,
-  });
-}
-
-/** Whether `fact` comes true within `ms`. */
-function within(ms: number, fact: () => boolean): Promise<boolean> {
-  return eventually('', fact, { withinMs: ms }).then(
-    () => true,
-    () => false,
-  );
-}
 
 /** Reads until a read succeeds, for two seconds and a half; one that is never answered is not waited for. */
 async function recovers(client: ClientUnderTest, path: string): Promise<'reads again' | 'never reads again'> {

@@ -263,6 +263,7 @@ declare module 'node-zookeeper-client' {
       watcher: ((event: Event) => void) | undefined,
       callback: Callback<[data: Buffer | undefined]>,
     ): void;
+    setData(path: string, data: Buffer | null, version: number, callback: Callback): void;
     exists(
       path: string,
       watcher: ((event: Event) => void) | undefined,
@@ -273,7 +274,7 @@ declare module 'node-zookeeper-client' {
   const zookeeper: {
     createClient(
       connectString: string,
-      options: { readonly sessionTimeout: number; readonly spinDelay: number; readonly retries: 0 },
+      options: { readonly sessionTimeout: number; readonly spinDelay: number; readonly retries: number },
     ): Client;
     readonly CreateMode: Readonly<{
       PERSISTENT: 0;

@@ -164,18 +164,18 @@ export class SessionHandle {
   }
 
   /**
-   * Ends the session at the server within `deadlineMs`, then lets go of everything. Without a connection the
-   * server cannot be told: the session's ephemerals then stay until it expires.
+   * Ends the session at the server within `deadlineMs`, reconnecting for that where it must, then lets go of
+   * everything. Where the server cannot be told in time, the session's ephemerals stay until it expires.
    */
   async close(deadlineMs: number): Promise<void> {
-    if (!this.#destroyed && this.#connection.state === STATES.CONNECTED) {
+    if (!this.#destroyed && this.#connection.liveness.established) {
       await new Promise<void>((resolve) => {
         const deadline = this.#clock.schedule(deadlineMs, resolve);
         this.#onEnd = () => {
           deadline.cancel();
           resolve();
         };
-        this.#connection.close();
+        if (this.#connection.state === STATES.CONNECTED) this.#connection.close();
       });
     }
     this.destroy();
@@ -192,7 +192,7 @@ export class SessionHandle {
   #onState(state: number, onEvent: (event: SessionEvent) => void): void {
     switch (state) {
       case STATES.CONNECTED:
-        return onEvent('CONNECTED');
+        return this.#onEnd === undefined ? onEvent('CONNECTED') : this.#connection.close();
       case STATES.DISCONNECTED:
         this.#settleOutstanding();
         return onEvent('DISCONNECTED');

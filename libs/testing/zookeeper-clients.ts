@@ -5,16 +5,22 @@
 import zookeeper from 'node-zookeeper-client';
 import { pino } from 'pino';
 import { connectZooKeeper } from '../cluster/connection.ts';
+import { createProtectedSequential } from '../cluster/operations.ts';
 import { systemClock, systemRandom } from '../runtime/system.ts';
 
 export interface ClientOptions {
   readonly connectString: string;
   readonly sessionTimeoutMs: number;
+  /** How often the bare client repeats what ended in a lost connection. Ours has an operation for each case. */
+  readonly retries?: number;
 }
 
 export interface ClientUnderTest {
   /** Whether it believes so. */
   isConnected(): boolean;
+  /** Whether a leader may act now, as far as the client can tell. */
+  mayAct(): boolean;
+  onConnected(listener: () => void): void;
   /** Whether it knows that a session of its own is over. */
   knowsSessionIsOver(): boolean;
   /** What it has told its user since it was started: states, or warnings in the log. */
@@ -24,16 +30,21 @@ export interface ClientUnderTest {
   watchExistence(path: string, watcher: () => void): Promise<void>;
   /** A multi: sets the data of `path` if its version is `version`. */
   checkAndSet(path: string, version: number, data: Buffer): Promise<void>;
+  /** Creates `<prefix><sequence>`, once, though the answer be lost. */
+  createSequential(parent: string, prefix: string): Promise<void>;
+  /** The end of its session, as its user asks for it. */
+  end(): Promise<void>;
+  /** Lets go of sockets and timers, in whatever state it is. */
   close(): Promise<void>;
 }
 
 export const startClient = { bare: startBare, hardened: startHardened };
 
-function startBare({ connectString, sessionTimeoutMs }: ClientOptions): ClientUnderTest {
+function startBare({ connectString, sessionTimeoutMs, retries = 0 }: ClientOptions): ClientUnderTest {
   const client = zookeeper.createClient(connectString, {
     sessionTimeout: sessionTimeoutMs,
     spinDelay: 50,
-    retries: 0,
+    retries,
   });
   let reports = 0;
   let over = false;
@@ -52,6 +63,8 @@ function startBare({ connectString, sessionTimeoutMs }: ClientOptions): ClientUn
     });
   return {
     isConnected: () => client.getState().getName() === 'SYNC_CONNECTED',
+    mayAct: () => client.getState().getName() === 'SYNC_CONNECTED',
+    onConnected: (listener) => void client.on('connected', listener),
     knowsSessionIsOver: () => over,
     reports: () => reports,
     async createEphemeral(path) {
@@ -65,6 +78,16 @@ function startBare({ connectString, sessionTimeoutMs }: ClientOptions): ClientUn
     },
     async checkAndSet(path, version, data) {
       await settle((done) => client.transaction().check(path, version).setData(path, data, -1).commit(done));
+    },
+    async createSequential(parent, prefix) {
+      const { PERSISTENT_SEQUENTIAL } = zookeeper.CreateMode;
+      await settle<string>((done) =>
+        client.create(`${parent}/${prefix}`, Buffer.alloc(0), PERSISTENT_SEQUENTIAL, done),
+      );
+    },
+    end() {
+      client.close();
+      return Promise.resolve();
     },
     close() {
       // The only way out that works in every state: its own `close` leaves sockets and timers behind.
@@ -84,6 +107,11 @@ function startHardened(options: ClientOptions): ClientUnderTest {
   zk.onState(({ kind }) => (over ||= kind === 'LOST'));
   return {
     isConnected: () => zk.state.kind === 'CONNECTED',
+    mayAct: () => zk.leaseValid(),
+    onConnected: (listener) =>
+      void zk.onState(({ kind }) => {
+        if (kind === 'CONNECTED') listener();
+      }),
     knowsSessionIsOver: () => over,
     reports: () => warnings.length,
     async createEphemeral(path) {
@@ -99,6 +127,12 @@ function startHardened(options: ClientOptions): ClientUnderTest {
         { op: 'setData', path, data, version: -1 },
       ]);
     },
+    async createSequential(parent, prefix) {
+      const retry = { zk, clock: systemClock, random: systemRandom };
+      const node = { parent, prefix, guid: systemRandom.uuid(), data: Buffer.alloc(0) };
+      await createProtectedSequential(retry, node);
+    },
+    end: () => zk.close(),
     close: () => zk.close(),
   };
 }
