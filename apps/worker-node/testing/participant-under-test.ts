@@ -11,7 +11,7 @@ import { bootstrapDatabase } from '../../../libs/db/bootstrap.ts';
 import { createPool, workerApplicationName } from '../../../libs/db/client.ts';
 import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-store.ts';
 import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
-import type { Held } from '../../../libs/db/stores.ts';
+import type { Held, OwnershipStore } from '../../../libs/db/stores.ts';
 import { systemClock, systemRandom } from '../../../libs/runtime/system.ts';
 import { eventually } from '../../../libs/testing/eventually.ts';
 import { createTestDatabase } from '../../../libs/testing/postgres.ts';
@@ -29,6 +29,8 @@ export interface RunningParticipant {
 /** A cluster in ZooKeeper and Postgres whose controller the test plays, and participants of workers in it. */
 export class ParticipantBench {
   readonly paths = clusterPaths(`participants-${randomUUID()}`);
+  /** For connections that a test makes by a way of its own. */
+  readonly url: string;
   readonly #zk: ZooKeeper;
   readonly #pool: ReturnType<typeof createPool>;
   readonly #sessionTimeoutMs: number;
@@ -36,11 +38,13 @@ export class ParticipantBench {
   #rev = 0;
 
   private constructor(
+    url: string,
     zk: ZooKeeper,
     pool: ReturnType<typeof createPool>,
     sessionTimeoutMs: number,
     close: (() => Promise<void>)[],
   ) {
+    this.url = url;
     this.#zk = zk;
     this.#pool = pool;
     this.#sessionTimeoutMs = sessionTimeoutMs;
@@ -57,7 +61,7 @@ export class ParticipantBench {
     await bootstrapDatabase({ url: database.url, uid: 'bench', partitions: 8 });
     const pool = createPool({ url: database.url, applicationName: workerApplicationName('bench'), size: 6 });
     const close = [() => database.drop(), () => pool.end()];
-    const bench = new ParticipantBench(options.zk, pool, options.sessionTimeoutMs, close);
+    const bench = new ParticipantBench(database.url, options.zk, pool, options.sessionTimeoutMs, close);
     await bootstrapTree(options.zk, bench.paths, { uid: options.uidInZooKeeper ?? 'bench', partitions: 8 });
     return bench;
   }
@@ -66,7 +70,12 @@ export class ParticipantBench {
     return postgresOwnershipStore({ db: this.#pool });
   }
 
-  start(options: { workerId: string; connectString: string; wedgedAfterMs?: number }): RunningParticipant {
+  start(options: {
+    workerId: string;
+    connectString: string;
+    wedgedAfterMs?: number;
+    store?: OwnershipStore;
+  }): RunningParticipant {
     let held: readonly Held[] = [];
     let fatal: string | undefined;
     let blocked = false;
@@ -78,8 +87,8 @@ export class ParticipantBench {
           clock: systemClock,
           random: systemRandom,
         }),
-      store: this.ownership,
-      leaseStore: this.ownership,
+      store: options.store ?? this.ownership,
+      leaseStore: options.store ?? this.ownership,
       paths: this.paths,
       workerId: options.workerId,
       live: { host: 'test', pid: process.pid, version: 'test' },

@@ -27,11 +27,14 @@ export class Workbench {
   readonly tasks: TaskStore;
   readonly ownership: OwnershipStore;
   readonly execution: ExecutionStore;
+  /** For connections that a test makes by a way of its own. */
+  readonly url: string;
   readonly #pool: ReturnType<typeof createPool>;
   readonly #close: () => Promise<void>;
   readonly #workers: { worker: Worker; running: Promise<void> }[] = [];
 
-  private constructor(pool: ReturnType<typeof createPool>, close: () => Promise<void>) {
+  private constructor(url: string, pool: ReturnType<typeof createPool>, close: () => Promise<void>) {
+    this.url = url;
     this.tasks = postgresTaskStore({ db: pool });
     this.ownership = postgresOwnershipStore({ db: pool });
     this.execution = postgresExecutionStore({ db: pool });
@@ -47,7 +50,7 @@ export class Workbench {
       applicationName: workerApplicationName('workbench'),
       size: 8,
     });
-    return new Workbench(pool, async () => {
+    return new Workbench(database.url, pool, async () => {
       await pool.end();
       await database.drop();
     });
@@ -128,9 +131,14 @@ export class Workbench {
     );
   }
 
+  async stopWorkers(): Promise<void> {
+    const workers = this.#workers.splice(0);
+    await Promise.all(workers.map(({ worker }) => worker.stop()));
+    await Promise.all(workers.map(({ running }) => running));
+  }
+
   async close(): Promise<void> {
-    await Promise.all(this.#workers.map(({ worker }) => worker.stop()));
-    await Promise.all(this.#workers.map(({ running }) => running));
+    await this.stopWorkers();
     await this.#close();
   }
 }
