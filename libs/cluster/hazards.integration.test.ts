@@ -43,12 +43,12 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     '3: a client that only receives sends no pings, and loses its session',
     async ({ startConnected, path }) => {
-      const sessionTimeoutMs = 2_000;
+      const sessionTimeoutMs = 3_000;
       const client = await startConnected({ sessionTimeoutMs });
       await client.createEphemeral(`${path}/ephemeral`);
-      const watched = Array.from({ length: 50 }, (_, index) => `${path}/watched-${index}`);
+      const watched = Array.from({ length: 32 }, (_, index) => `${path}/watched-${index}`);
       await Promise.all(watched.map((each) => client.watchExistence(each, () => {})));
-      // An event every twentieth of the timeout, for two and a half of them.
+      // An event every twentieth of the timeout, for one and a half of them and more.
       for (const each of watched) {
         await observer().create(each, EMPTY, 'PERSISTENT');
         await sleep(systemClock, sessionTimeoutMs / 20);
