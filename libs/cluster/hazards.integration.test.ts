@@ -157,7 +157,7 @@ describe.concurrent('hazards of node-zookeeper-client', () => {
   hazard(
     'watches beyond the largest packet make it reconnect over and over',
     async ({ startConnected, proxy, path }) => {
-      const client = await startConnected({ sessionTimeoutMs: 2_000 });
+      const client = await startConnected({ sessionTimeoutMs: 4_000 });
       const padding = 'x'.repeat(1_500);
       const watched = Array.from({ length: 800 }, (_, index) => `${path}/${padding}-${index}`);
       await Promise.all(watched.map((each) => client.watchExistence(each, () => {})));

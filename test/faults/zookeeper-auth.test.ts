@@ -100,9 +100,9 @@ it('a cluster with credentials: everyone may look, nobody else changes anything'
   expect(await intrusions(guesser, paths)).toEqual(allowed);
 
   // It works all the while: tasks, a crash, a newcomer, a controller that resigns.
-  await cluster.ended((await cluster.submit({ name: 'before' })).id, 5_000);
+  await cluster.ended((await cluster.submit({ name: 'before' })).id, 20_000);
   await cluster.app('worker-2').kill();
-  await cluster.balanced(1, FAILOVER_MS + 5_000);
+  await cluster.balanced(1, FAILOVER_MS + 20_000);
   cluster.startWorker('worker-3');
   cluster.startController('controller-2');
   await cluster.balanced(2);
@@ -110,7 +110,7 @@ it('a cluster with credentials: everyone may look, nobody else changes anything'
   expect(await cluster.app('controller-1').exit()).toBe(0);
   cluster.startWorker('worker-4');
   await cluster.balanced(3);
-  await cluster.ended((await cluster.submit({ name: 'after' })).id, 5_000);
+  await cluster.ended((await cluster.submit({ name: 'after' })).id, 20_000);
   for (const [path, acl] of Object.entries(await acls(stranger))) expect(acl, path).toEqual(OWNERS_ALONE);
 
   const intruder = cluster.startInit({ ZOOKEEPER_AUTH: 'scheduler:guessed' });
@@ -130,13 +130,18 @@ it('a cluster that was open is closed when it is given credentials', async () =>
   for (const [name, app] of cluster.apps) if (/worker|controller/.test(name)) await app.kill();
   cluster.startController('controller-2', { ZOOKEEPER_AUTH });
   for (const name of ['worker-3', 'worker-4']) cluster.startWorker(name, { ZOOKEEPER_AUTH });
-  await cluster.balanced(2, 30_000);
-  await cluster.ended((await cluster.submit({ name: 'after' })).id, 5_000);
+  await eventually(
+    'the newcomers own everything',
+    async () =>
+      [...(await cluster.owners()).values()].every((owner) => owner === 'worker-3' || owner === 'worker-4'),
+    { withinMs: 60_000 },
+  );
+  await cluster.ended((await cluster.submit({ name: 'after' })).id, 20_000);
   const stranger = await connect();
   await eventually(
     'all is closed',
     async () => Object.values(await acls(stranger)).every((acl) => acl.length === 2),
-    { withinMs: 15_000 },
+    { withinMs: 30_000 },
   );
   expect(await intrusions(stranger, await tree(stranger))).toEqual([`delete /${CLUSTER_NAME}: NOT_EMPTY`]);
   const without = cluster.startInit();
