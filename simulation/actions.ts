@@ -185,7 +185,7 @@ class Draw {
     return {
       kind: 'submit',
       count: 1 + Math.floor(this.#upTo(5)),
-      delayMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(3_000)),
+      delayMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#pick([2_000, 8_000]))),
       sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 6_000)),
       fail: this.#random.next() < 0.85 ? 0 : 1,
       stuckMs: stuck ? Math.ceil(this.#upTo(8_000)) : 0,

@@ -1,6 +1,8 @@
 /** `npm run sim`: runs seeds of the simulation, and tells the story of one that fails. See docs/simulation.md. */
 import { parseArgs } from 'node:util';
 import type { Step } from './actions.ts';
+import { MUTANTS } from './mutants.ts';
+import { hunt } from './mutation.ts';
 import { runSeed } from './run.ts';
 import type { RunResult } from './run.ts';
 import { runSeeds } from './seeds.ts';
@@ -11,6 +13,7 @@ const HELP = `Runs a whole cluster in one process, on virtual time, with faults 
   npm run sim -- --seed 42 --steps 5000    one seed; prints what happened if a promise is broken
   npm run sim -- --seed 42 --transcript    the same, and prints what happened in any case
   npm run sim -- --seeds 100000            many seeds, on all processors, until one fails
+  npm run sim -- --mutants --seeds 500     the product with one safeguard taken away, for each: is it noticed?
 
   --seed N         the seed to run
   --seeds N        how many seeds to run
@@ -18,7 +21,9 @@ const HELP = `Runs a whole cluster in one process, on virtual time, with faults 
   --steps N        steps of each schedule (300)
   --threads N      threads to run them on (one a processor)
   --all            do not stop at the first seed that fails
+  --brief          of a seed that fails, print which promise it breaks and no more
   --no-shrink      do not look for a shorter schedule that fails
+  --only TEXT      only the mutants whose names have it
   --transcript     print the transcript of a seed that does not fail, too
 `;
 
@@ -31,7 +36,8 @@ async function main(): Promise<number> {
     (options === HELP ? console.log : console.error)(options);
     return options === HELP ? 0 : 2;
   }
-  return 'seed' in options ? runOne(options) : runMany(options);
+  if ('seed' in options) return runOne(options);
+  return options.mutants ? runMutants(options) : runMany(options);
 }
 
 interface One {
@@ -48,6 +54,9 @@ interface Many {
   readonly threads: number | undefined;
   readonly all: boolean;
   readonly shrink: boolean;
+  readonly brief: boolean;
+  readonly mutants: boolean;
+  readonly only: string;
 }
 
 /** What to do, or what to say instead. */
@@ -64,6 +73,9 @@ function readOptions(): One | Many | string {
         threads: { type: 'string' },
         all: { type: 'boolean', default: false },
         shrink: { type: 'boolean', default: true },
+        brief: { type: 'boolean', default: false },
+        mutants: { type: 'boolean', default: false },
+        only: { type: 'string', default: '' },
         transcript: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -88,14 +100,9 @@ function readOptions(): One | Many | string {
     };
   }
   const threads = values.threads === undefined ? undefined : Math.max(1, Number(values.threads));
-  return {
-    from: Number(values.from),
-    count: Number(values.seeds),
-    steps,
-    threads,
-    all: values.all,
-    shrink: values.shrink,
-  };
+  const { all, shrink: wanted, brief, mutants, only } = values;
+  const from = Number(values.from);
+  return { from, count: Number(values.seeds), steps, threads, all, shrink: wanted, brief, mutants, only };
 }
 
 async function runOne({ seed, steps, shrink: wanted, transcript }: One): Promise<number> {
@@ -109,7 +116,22 @@ async function runOne({ seed, steps, shrink: wanted, transcript }: One): Promise
   return 0;
 }
 
-async function runMany({ from, count, steps, threads, all, shrink: wanted }: Many): Promise<number> {
+/** A line a mutant: the seed that noticed it, and by which promise. */
+async function runMutants({ count, steps, only }: Many): Promise<number> {
+  let survivors = 0;
+  for (const mutant of MUTANTS.filter(({ name }) => name.includes(only))) {
+    const caught = await hunt(mutant, { seeds: count, steps });
+    if (caught === undefined) survivors += 1;
+    const outcome =
+      caught === undefined
+        ? `SURVIVED ${count} seeds`
+        : `seed ${caught.seed}: ${caught.promise}: ${caught.message}`;
+    console.log(`${mutant.name}: ${outcome}`);
+  }
+  return survivors === 0 ? 0 : 1;
+}
+
+async function runMany({ from, count, steps, threads, all, shrink: wanted, brief }: Many): Promise<number> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   const startMs = performance.now();
@@ -129,6 +151,8 @@ async function runMany({ from, count, steps, threads, all, shrink: wanted }: Man
     console.log(`seed ${seed}: ${promise}: ${message}`);
   const [first] = failed;
   if (first === undefined) return stop.signal.aborted ? 130 : 0;
+  if (brief) console.log(`seed ${first.seed}: ${first.promise}: ${first.message}`);
+  if (brief) return 1;
   return tell(first.seed, await runSeed({ seed: first.seed, steps }), wanted);
 }
 

@@ -50,6 +50,9 @@ export async function runSeed({
     if (safety.violation !== undefined) throw new Broken();
   };
   let taken = 0;
+  const crashed = (error: unknown) =>
+    safety.broken('no fault of ours', error instanceof Error ? (error.stack ?? '') : String(error));
+  process.on('unhandledRejection', crashed);
   try {
     cluster.start();
     await world.run(START_MS, check);
@@ -62,12 +65,13 @@ export async function runSeed({
     cluster.heal();
     await settle(world, cluster, check);
   } catch (error) {
-    if (!(error instanceof Broken)) throw error;
+    if (!(error instanceof Broken)) crashed(error);
     transcript.add(
       '*',
       () => `BROKEN ${safety.violation?.promise ?? ''}: ${safety.violation?.message ?? ''}`,
     );
   }
+  process.off('unhandledRejection', crashed);
   return {
     violation: safety.violation,
     steps: taken,

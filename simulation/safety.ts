@@ -54,14 +54,21 @@ export class Safety {
   // ------------------------------------------------------------------ Postgres
 
   #committed(commit: Commit): void {
-    for (const { before, after } of commit.owners) if (before && after) this.#ownerChanged(before, after);
+    for (const { before, after } of commit.owners)
+      if (before && after) this.#ownerChanged(before, after, commit);
     for (const { before, after } of commit.tasks) {
       if (before !== undefined) this.#taskChanged(before, after, commit);
     }
   }
 
-  #ownerChanged(before: OwnerRow, after: OwnerRow): void {
+  #ownerChanged(before: OwnerRow, after: OwnerRow, { applicationName }: Commit): void {
     const { partitionId } = after;
+    const owner = this.#database?.sessions.get(before.incarnation ?? '');
+    if (after.owner === null && owner !== undefined && owner.backendName !== applicationName)
+      this.broken(
+        'P3',
+        `partition ${partitionId} was released by another than its owner ${before.owner ?? ''}`,
+      );
     if (after.epoch < before.epoch)
       this.broken(
         'P3',
@@ -76,12 +83,17 @@ export class Safety {
     const { id } = before;
     if (after !== undefined && after.attempt < before.attempt)
       this.broken('P2', `task ${id}: attempt went from ${before.attempt} back to ${after.attempt}`);
+    const ends = before.status === 'RUNNING' && after?.status !== 'RUNNING';
+    if (after !== undefined && after.status !== 'RUNNING' && !ends)
+      this.broken(
+        'P2',
+        `task ${id} was changed while ${before.status}, attempt ${before.attempt} having ended`,
+      );
     if (after !== undefined && TERMINAL.has(before.status) && after.status !== before.status)
       this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.attempt !== before.attempt))
       this.#claimed(before, after, commit);
-    const ended = before.status === 'RUNNING' && (after === undefined || after.status !== 'RUNNING');
-    if (ended) this.#ended(before, commit);
+    if (ends) this.#ended(before, commit);
   }
 
   #claimed(before: TaskRow, after: TaskRow, { nowMs }: Commit): void {

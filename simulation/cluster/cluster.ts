@@ -6,6 +6,7 @@ import { seededRandom } from '../../libs/testing/seeded-random.ts';
 import type { Handler } from '../../apps/worker-node/handlers/handler.ts';
 import type { Action, Server } from '../actions.ts';
 import { CONTROLLERS, WORKERS } from '../actions.ts';
+import { Moves } from '../moves.ts';
 import { Safety } from '../safety.ts';
 import { Thread } from '../thread.ts';
 import type { Transcript } from '../transcript.ts';
@@ -39,7 +40,7 @@ export class Cluster {
   readonly users: Users;
   readonly workers = new Map<string, WorkerProcess>();
   readonly controllers = new Map<string, ControllerProcess>();
-  #started = 0;
+  readonly #moves: Moves;
 
   constructor(world: World, transcript: Transcript) {
     this.#world = world;
@@ -54,6 +55,7 @@ export class Cluster {
             `${by ?? 'a session ends'}: ${changes.map((change) => `${change.type} ${'path' in change ? change.path : ''}`).join(', ')}`,
         );
         this.safety.znodesChanged(by, session, changes, PATHS);
+        this.#moves.committed(changes);
       },
     });
     this.postgres = new Postgres(world, {
@@ -63,6 +65,12 @@ export class Cluster {
         transcript.add('postgres', () => `${process}: ${statement} ${what}`),
     });
     this.safety.watch(this.postgres.database);
+    this.#moves = new Moves({
+      paths: PATHS,
+      database: this.postgres.database,
+      nowMs: () => world.nowMs,
+      broken: (promise, message) => this.safety.broken(promise, message),
+    });
     this.users = new Users(world, this.postgres, this.safety);
   }
 
@@ -133,6 +141,7 @@ export class Cluster {
         return this.postgres.restart(action.ms);
       case 'wipe':
         this.safety.wiped();
+        this.#moves.wiped();
         this.ensemble.wipe();
         return this.#initialise(action.initAfterMs);
       case 'stepClock':
@@ -213,14 +222,13 @@ export class Cluster {
       sessionTimeoutMs: SESSION_TIMEOUT_MS,
       wallOffsetMs: Math.round((random.next() - 0.5) * 2 * SKEW_MS),
       say,
-      start: ++this.#started,
     };
   }
 
   /** A process that must not start ends, as in production; any other fault of its main function is one of ours. */
   #exited(id: string, error: Error, expected: boolean): void {
     this.#transcript.add(id, () => `exits: ${error.message}`);
-    if (!expected) this.safety.broken('never crashes', `${id}: ${error.stack ?? error.message}`);
+    if (!expected) this.safety.broken('no fault of ours', `${id}: ${error.stack ?? error.message}`);
     this.#process(id)?.kill();
   }
 

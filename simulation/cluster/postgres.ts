@@ -158,8 +158,9 @@ export class Pool {
         (result) => {
           if (!call.broken) end(() => resolve(result));
         },
-        (error: Error) => {
-          if (!call.broken) call.answer(() => end(() => reject(error)));
+        (error: unknown) => {
+          const reason = error instanceof Error ? error : new Error(String(error));
+          if (!call.broken) call.answer(() => end(() => reject(reason)));
         },
       );
     });

@@ -1,0 +1,228 @@
+/** The product with one safeguard taken away, for each of them: what the simulation must notice. */
+export interface Mutant {
+  readonly name: string;
+  /** What the safeguard is for. */
+  readonly safeguard: string;
+  readonly file: string;
+  /** Text that stands in the file once, and what stands there instead. */
+  readonly find: string;
+  readonly replace: string;
+  /** The same safeguard a second time. */
+  readonly also?: { readonly find: string; readonly replace: string };
+}
+
+const CLAIM = 'simulation/store/statements/claim-tasks.ts';
+const FINISH = 'simulation/store/statements/finish-tasks.ts';
+const RECOVER = 'simulation/store/statements/recover-tasks.ts';
+const PARTITIONS = 'simulation/store/statements/partitions.ts';
+
+/**
+ * Those of SQL statements change their twins in simulation/store, which the conformance suite holds to the real ones.
+ */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'claim without a lock on the owner row',
+    safeguard: 'FOR SHARE: an epoch is not superseded while a claim under it is in flight',
+    file: CLAIM,
+    find: "'FOR SHARE',",
+    replace: "'NO LOCK',",
+  },
+  {
+    name: 'claim with FOR KEY SHARE',
+    safeguard: 'FOR SHARE and nothing weaker, which an UPDATE of the epoch would not wait for',
+    file: CLAIM,
+    find: "'FOR SHARE',",
+    replace: "'FOR KEY SHARE',",
+  },
+  {
+    name: 'claim does not look at the epoch and incarnation',
+    safeguard: 'the fence of a claim',
+    file: CLAIM,
+    find: '(o) => o.epoch === epoch && o.incarnation === incarnation,',
+    replace: '() => epoch !== undefined && incarnation !== undefined,',
+  },
+  {
+    name: 'claim takes what is not yet due',
+    safeguard: 'never early, by the database’s clock',
+    file: CLAIM,
+    find: "if (task?.status !== 'PENDING' || task.dueAt > x.nowMs) continue;",
+    replace: "if (task?.status !== 'PENDING') continue;",
+    also: {
+      find: "const stillDue = (t: TaskRow) => t.status === 'PENDING' && t.dueAt <= x.nowMs;",
+      replace: "const stillDue = (t: TaskRow) => t.status === 'PENDING';",
+    },
+  },
+  {
+    name: 'claim does not judge a task again once it has its lock',
+    safeguard: 'the state of a task is that of its newest version',
+    file: CLAIM,
+    find: "const stillDue = (t: TaskRow) => t.status === 'PENDING' && t.dueAt <= x.nowMs;",
+    replace: 'const stillDue = (_: TaskRow) => true;',
+  },
+  {
+    name: 'outcome without the attempt and the incarnation',
+    safeguard: 'an outcome is recorded for the attempt that it is of',
+    file: FINISH,
+    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
+    replace: "t.status === 'RUNNING',",
+  },
+  {
+    name: 'outcome without the status',
+    safeguard: 'an attempt that has ended does not end again',
+    file: FINISH,
+    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
+    replace: 't.attempt === outcome.attempt && t.incarnation === outcome.incarnation,',
+  },
+  {
+    name: 'outcome ignores that its task is to be removed',
+    safeguard: 'a removal that was requested is honoured when the attempt ends',
+    file: FINISH,
+    find: 'cancelled: task.cancelRequestedAt !== null',
+    replace: 'cancelled: false',
+  },
+  {
+    name: 'recovery ignores that a task is to be removed',
+    safeguard: 'never a new attempt after a removal was requested',
+    file: RECOVER,
+    find: 'const cancelled = newest.cancelRequestedAt !== null;',
+    replace: 'const cancelled = false;',
+  },
+  {
+    name: 'recovery before everybody could renew',
+    safeguard: 'after an outage of the database nobody is taken for dead at once',
+    file: RECOVER,
+    find: 'if (session.unbrokenSince + session.leaseMs > x.nowMs) continue;',
+    replace: '',
+  },
+  {
+    name: 'recovery by a clock that is ahead',
+    safeguard: 'a lease is judged by the database’s clock',
+    file: RECOVER,
+    find: '(s) => s.expiresAt <= x.nowMs,',
+    replace: '(s) => s.expiresAt <= x.nowMs + 1_500,',
+  },
+  {
+    name: 'recovery without looking at the lease',
+    safeguard: 'only what a lease that has ended left behind is recovered',
+    file: RECOVER,
+    find: '(s) => s.expiresAt <= x.nowMs,',
+    replace: '() => true,',
+  },
+  {
+    name: 'acquire under an epoch that another holds',
+    safeguard: 'an epoch is had by one incarnation only',
+    file: PARTITIONS,
+    find: '(o) => o.epoch < grantedEpoch || (o.epoch === grantedEpoch && o.incarnation === incarnation),',
+    replace: '(o) => o.epoch <= grantedEpoch,',
+  },
+  {
+    name: 'acquire under a lower epoch',
+    safeguard: 'the epoch of a partition only grows, whatever ZooKeeper has lost',
+    file: PARTITIONS,
+    find: '(o) => o.epoch < grantedEpoch || (o.epoch === grantedEpoch && o.incarnation === incarnation),',
+    replace: '() => true,',
+  },
+  {
+    name: 'release of what is another’s by now',
+    safeguard: 'a release is fenced like a claim',
+    file: PARTITIONS,
+    find: `        (o) => o.epoch === epoch && o.incarnation === incarnation,
+        'FOR NO KEY UPDATE',
+      );
+      if (owner !== undefined) locked.push(partition);
+    }
+
+    for (const partition of locked) {
+      yield* x.update(
+        x.owners.find(partition, x),
+        (o) => o.incarnation === incarnation,`,
+    replace: `        (o) => o.owner !== null && epoch !== undefined,
+        'FOR NO KEY UPDATE',
+      );
+      if (owner !== undefined) locked.push(partition);
+    }
+
+    for (const partition of locked) {
+      yield* x.update(
+        x.owners.find(partition, x),
+        () => incarnation !== '',`,
+  },
+  {
+    name: 'publish without the term',
+    safeguard: 'a controller that was overtaken cannot write',
+    file: 'apps/controller/publish.ts',
+    find: "await zk.multi([{ op: 'check', path: paths.term, version: leadership.term }, ...ops]);",
+    replace: 'await zk.multi([...ops]);',
+  },
+  {
+    name: 'grant without waiting for the release',
+    safeguard: 'a partition is granted once its holder has released it, is gone, or has had its time',
+    file: 'libs/core/transition.ts',
+    find: 'if (released(ack, partition, sinceRev) || input.overdue(worker, partition)) draft.free(partition);',
+    replace: 'if (sinceRev >= 0) draft.free(partition);',
+  },
+  {
+    name: 'grants of a predecessor stand',
+    safeguard: 'the grants of an incarnation that is gone count for nothing',
+    file: 'libs/core/transition.ts',
+    find: 'if (incarnation !== standing.incarnation) {',
+    replace: 'if (incarnation === undefined) {',
+  },
+  {
+    name: 'mint from a stale report',
+    safeguard: 'only a report at or above the last epoch minted is answered by another',
+    file: 'libs/core/transition.ts',
+    find: 'else if (inDatabase !== undefined && inDatabase >= last) mint(partition, draft, inDatabase);',
+    replace: 'else if (inDatabase !== undefined && last >= 0) mint(partition, draft, inDatabase);',
+  },
+  {
+    name: 'a refused grant is not reported',
+    safeguard: 'after a loss of ZooKeeper’s data epochs jump past the database’s',
+    file: 'libs/core/transition.ts',
+    find: 'else if (inDatabase !== undefined && inDatabase >= last) mint(partition, draft, inDatabase);',
+    replace: '',
+  },
+  {
+    name: 'acknowledge before releasing',
+    safeguard: 'a worker says that it has released what it has released',
+    file: 'apps/worker-node/keeper/participant.ts',
+    find: 'await znodes.acknowledge(acknowledge(state, grants, incarnation, release), incarnation);',
+    replace:
+      'await znodes.acknowledge({ ...acknowledge(state, grants, incarnation, []), owned: {} }, incarnation);',
+  },
+  {
+    name: 'what a lost reply claimed is not read back',
+    safeguard: 'a claim whose reply was lost is found and run',
+    file: 'apps/worker-node/reconciler.ts',
+    find: 'executor.accept(orphans);',
+    replace: '',
+  },
+  {
+    name: 'what is not known is run at first sight',
+    safeguard: 'an attempt that ends while the database is asked is not run again',
+    file: 'apps/worker-node/reconciler.ts',
+    find: 'const orphans = unknown.filter((row) => this.#suspects.has(attemptOf(row)));',
+    replace: 'const orphans = unknown;',
+  },
+  {
+    name: 'the claim in flight is not left alone',
+    safeguard: 'what a claim took whose reply is on its way is not taken for lost',
+    file: 'apps/worker-node/reconciler.ts',
+    find: '!executor.has(row.id, row.attempt) && !claims.includes(row.claimId)',
+    replace: '!executor.has(row.id, row.attempt) && claims.length > 0',
+  },
+  {
+    name: 'an outcome is given up when the database is away',
+    safeguard: 'outcomes are written until the database has answered',
+    file: 'apps/worker-node/outcome-writer.ts',
+    find: 'if (results === undefined) return;',
+    replace: 'if (results === undefined || batch.length > 0) return;',
+  },
+  {
+    name: 'notifications are the only wake-up',
+    safeguard: 'every partition is polled, whatever was notified',
+    file: 'apps/worker-node/partition-runner.ts',
+    find: 'return Math.max(0, this.#polledAtMs + POLL_MS - this.#options.clock.monotonicMs());',
+    replace: 'return this.#polledAtMs < 0 ? 0 : 600_000;',
+  },
+];

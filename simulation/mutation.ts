@@ -1,0 +1,71 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { invariant } from '../libs/core/invariant.ts';
+import type { Mutant } from './mutants.ts';
+
+/** What it took to notice a mutant. */
+export interface Catch {
+  readonly seed: number;
+  /** The promise that was broken. */
+  readonly promise: string;
+  readonly message: string;
+}
+
+export interface HuntOptions {
+  /** Seeds to try at most, from 1. */
+  readonly seeds: number;
+  readonly steps: number;
+}
+
+const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
+const COPIED = ['apps', 'libs', 'simulation', 'bin', 'package.json', 'tsconfig.json'];
+
+/** Runs seeds on a copy of the product that is mutated so, until one breaks a promise; `undefined` where none does. */
+export async function hunt(mutant: Mutant, { seeds, steps }: HuntOptions): Promise<Catch | undefined> {
+  const copy = await mkdtemp(join(tmpdir(), 'mutant-'));
+  try {
+    for (const name of COPIED) await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
+    await symlink(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
+    await mutate(join(copy, mutant.file), mutant);
+    const printed = await run(copy, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief']);
+    const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
+    if (seed === undefined) {
+      invariant(
+        / 0 failed$/m.test(printed),
+        `the simulation of "${mutant.name}" did not run:\n${printed.slice(-2_000)}`,
+      );
+      return undefined;
+    }
+    return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+async function mutate(path: string, { name, file, find, replace, also }: Mutant): Promise<void> {
+  let text = await readFile(path, 'utf8');
+  for (const edit of also === undefined ? [{ find, replace }] : [{ find, replace }, also]) {
+    const parts = text.split(edit.find);
+    invariant(
+      parts.length === 2,
+      `"${name}": its text stands ${parts.length - 1} times in ${file}, not once`,
+    );
+    text = parts.join(edit.replace);
+  }
+  await writeFile(path, text);
+}
+
+/** What `npm run sim` prints in `directory`. */
+function run(directory: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['bin/run.mjs', 'simulation/main.ts', ...args], { cwd: directory });
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => (printed += text));
+    }
+    child.on('error', reject).on('close', () => resolve(printed));
+  });
+}
