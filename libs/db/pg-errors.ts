@@ -24,6 +24,7 @@ const NOT_INITIALISED = /^(42883|42P01|42703|3F000)/;
 const INVALID_INPUT = /^(22|54)/;
 /** Deadlock, serialization failure: the transaction is undone, the same again may succeed. */
 const RETRYABLE = /^(40P01|40001)$/;
+const UNPREPARED = /^(26000|42P05)$/;
 
 /** The SQLSTATE or Node's code of `error`, or of what a wrapper around it names as its cause. */
 function codeOf(error: unknown): string {
@@ -34,6 +35,11 @@ function codeOf(error: unknown): string {
 
 export function isRetryable(error: unknown): boolean {
   return RETRYABLE.test(codeOf(error));
+}
+
+/** The backend has no such prepared statement, or has it already: nothing was carried out. */
+export function isUnprepared(error: unknown): boolean {
+  return UNPREPARED.test(codeOf(error));
 }
 
 /** A lock was not had within `lock_timeout`. */

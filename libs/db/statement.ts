@@ -4,7 +4,7 @@ import pg from 'pg';
 import type { CustomTypesConfig, QueryResultRow } from 'pg';
 import { invariant } from '../core/invariant.ts';
 import type { Database } from './client.ts';
-import { isRetryable, toStoreError } from './pg-errors.ts';
+import { isRetryable, isUnprepared, toStoreError } from './pg-errors.ts';
 
 export interface Statement {
   readonly name: string;
@@ -13,6 +13,12 @@ export interface Statement {
 
 const DEADLOCK_RETRIES = 5;
 
+/**
+ * Those behind a proxy that gives each transaction another backend and knows nothing of prepared statements: a
+ * statement prepared on one backend is not there, or is there already, on the next. They do without names.
+ */
+const withoutNames = new WeakSet<Database>();
+
 /** Loads sql/NAME.sql. Its header stays behind: pg_stat_activity shows only the first 1,024 bytes of a query. */
 export function loadStatement(name: string): Statement {
   const text = readFileSync(new URL(`./sql/${name}.sql`, import.meta.url), 'utf8');
@@ -20,7 +26,8 @@ export function loadStatement(name: string): Statement {
 }
 
 /**
- * Runs one statement, in a transaction of its own; a deadlock's victim is tried again at once, a few times.
+ * Runs one statement, in a transaction of its own; a deadlock's victim is tried again at once, a few times; so is
+ * one that was not carried out because its backend knows another set of prepared statements than the connection's.
  * @returns its rows
  * @throws StoreUnavailableError, StoreNotInitialisedError or InvalidInputError; anything else is a fault of ours
  */
@@ -30,11 +37,14 @@ export async function run<Row extends QueryResultRow>(
   values: unknown[],
 ): Promise<Row[]> {
   for (let retry = 0; ; retry++) {
+    const { name, text } = statement;
+    const named = !withoutNames.has(db);
     try {
-      const { rows } = await db.query<Row>({ ...statement, values, types });
+      const { rows } = await db.query<Row>({ ...(named && { name }), text, values, types });
       return rows;
     } catch (error) {
-      if (!isRetryable(error) || retry === DEADLOCK_RETRIES) throw toStoreError(error);
+      if (named && isUnprepared(error)) withoutNames.add(db);
+      else if (!isRetryable(error) || retry >= DEADLOCK_RETRIES) throw toStoreError(error);
     }
   }
 }

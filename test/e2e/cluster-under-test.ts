@@ -43,6 +43,8 @@ export interface ClusterOptions {
   /** host:port of a ZooKeeper of the test's own, or of a network before it. */
   readonly zookeeperConnect?: string;
   readonly env?: Record<string, string>;
+  /** What is different for the workers: another way to the database, say. */
+  readonly workerEnv?: (databaseUrl: string) => Promise<Record<string, string>>;
   /** What the test starts itself, before the workers. */
   readonly beforeWorkers?: (cluster: ClusterUnderTest) => Promise<void>;
 }
@@ -96,7 +98,8 @@ export class ClusterUnderTest {
       if (code !== 0) throw new Error(`cluster-init ended with ${code}:\n${init.transcript()}`);
       for (let i = 1; i <= (options.controllers ?? 1); i += 1) cluster.startController(`controller-${i}`);
       await options.beforeWorkers?.(cluster);
-      for (let i = 1; i <= options.workers; i += 1) cluster.startWorker(`worker-${i}`);
+      const workerEnv = (await options.workerEnv?.(databaseUrl)) ?? {};
+      for (let i = 1; i <= options.workers; i += 1) cluster.startWorker(`worker-${i}`, workerEnv);
       await cluster.startApi();
       await cluster.balanced(options.workers, START_MS);
     } catch (error) {

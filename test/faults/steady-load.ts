@@ -17,6 +17,11 @@ export class SteadyLoad {
     return this.#submitted.length;
   }
 
+  /** Of the tasks submitted so far. */
+  ids(): number[] {
+    return this.#submitted.map(({ id }) => id);
+  }
+
   async #run(everyMs: number): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const sentAtMs = Date.now();

@@ -1,0 +1,43 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createTestDatabase } from '../testing/postgres.ts';
+import type { TestDatabase } from '../testing/postgres.ts';
+import { createPool } from './client.ts';
+import { loadStatement, run } from './statement.ts';
+
+const peekDue = loadStatement('peek-due');
+
+describe('a prepared statement, where a pooling proxy has changed the backend under the connection', () => {
+  let database: TestDatabase;
+  let db: ReturnType<typeof createPool>;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  beforeEach(() => {
+    db = createPool({ url: database.url, applicationName: 'test', size: 1 });
+  });
+  afterEach(() => db.end());
+  afterAll(() => database.drop());
+
+  const peek = () => run(db, peekDue, [[0], 1_000]);
+  const prepared = async () => {
+    const { rows } = await db.query<{ name: string }>('SELECT name FROM pg_prepared_statements');
+    return rows.map(({ name }) => name);
+  };
+
+  it('is prepared once, where nothing changes', async () => {
+    for (let i = 0; i < 2; i += 1) expect(await peek()).toHaveLength(1);
+    expect(await prepared()).toEqual(['peek-due']);
+  });
+
+  it('runs without its name from then on, where the backend does not know it', async () => {
+    await peek();
+    await db.query('DEALLOCATE ALL');
+    for (let i = 0; i < 2; i += 1) expect(await peek()).toHaveLength(1);
+    expect(await prepared()).toEqual([]);
+  });
+
+  it('and where another statement has its name there', async () => {
+    await db.query('PREPARE "peek-due" AS SELECT 1');
+    for (let i = 0; i < 2; i += 1) expect(await peek()).toHaveLength(1);
+  });
+});
