@@ -1,0 +1,208 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { workerWishCodec } from '../../libs/cluster/records.ts';
+import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
+import { eventually } from '../../libs/testing/eventually.ts';
+import { startTestZooKeeper } from '../../libs/testing/zookeeper.ts';
+import type { TestZooKeeper } from '../../libs/testing/zookeeper.ts';
+import { ClusterUnderTest, isSettled, loads } from '../controller/testing/cluster-under-test.ts';
+import { administer } from './admin.ts';
+import type { Administration, Answer } from './admin.ts';
+import { readCommandLine } from './command-line.ts';
+import type { ClusterStatus } from './status.ts';
+import { updateRecord } from './update-record.ts';
+
+const WITHIN = { withinMs: 15_000 };
+
+let server: TestZooKeeper;
+let cluster: ClusterUnderTest;
+let admin: Administration;
+
+beforeAll(async () => {
+  server = await startTestZooKeeper({ shared: true });
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  cluster = new ClusterUnderTest({ connectString: server.connectString });
+  admin = {
+    zk: await cluster.observer(),
+    paths: cluster.paths,
+    cluster: cluster.paths.root.slice(1),
+    clock: systemClock,
+    random: systemRandom,
+  };
+});
+afterEach(() => cluster.close());
+
+async function say(line: string): Promise<Answer> {
+  const commandLine = readCommandLine(line.split(' '));
+  if (commandLine.kind !== 'run') throw new Error(`${line}: ${commandLine.kind}`);
+  return administer(admin, commandLine.command);
+}
+const status = async () => (await say('status')).json as ClusterStatus;
+
+async function startThree(): Promise<void> {
+  await cluster.initialise(12);
+  await cluster.startController('c1');
+  for (const id of ['w1', 'w2', 'w3']) await cluster.join(id);
+  await loadsBecome({ w1: 4, w2: 4, w3: 4 });
+}
+
+const loadsBecome = (expected: Record<string, number>) =>
+  eventually(
+    JSON.stringify(expected),
+    async () => {
+      const snapshot = await cluster.snapshot();
+      return isSettled(snapshot) && JSON.stringify(loads(snapshot)) === JSON.stringify(expected);
+    },
+    WITHIN,
+  );
+
+describe('an administrator', () => {
+  it('sees the cluster', async () => {
+    await startThree();
+    await say('zone w9 eu');
+    const seen = await status();
+    expect(seen).toMatchObject({
+      leader: { id: 'c1', host: 'localhost' },
+      mode: 'AUTO',
+      partitions: 12,
+      unowned: [],
+      moves: [],
+    });
+    expect(seen.workers.map(({ id, live, target, owned }) => ({ id, live, target, owned }))).toEqual([
+      { id: 'w1', live: true, target: 4, owned: 4 },
+      { id: 'w2', live: true, target: 4, owned: 4 },
+      { id: 'w3', live: true, target: 4, owned: 4 },
+      { id: 'w9', live: false, target: 0, owned: 0 },
+    ]);
+    const { text } = await say('status');
+    expect(text).toMatch(/^leader +c1 on localhost since /m);
+    expect(text).toMatch(/^no owner +no partition$/m);
+    expect(text).toMatch(/^w9 +no +ENABLED +eu +1 /m);
+  });
+
+  it('is shown what a drain would move, and why, while the cluster is paused; resumed, it is done', async () => {
+    await startThree();
+    expect((await say('pause --for 10m --reason looking')).text).toMatch(
+      /^mode: PAUSED until .* \(looking\)$/,
+    );
+    await say('drain w1');
+    expect((await say('plan --dry-run')).text).toBe('0 moves (mode PAUSED, 3 live workers)');
+    await say('maintenance on');
+    await loadsBecome({ w1: 0, w2: 6, w3: 6 });
+    await say('enable w1');
+    expect((await say('plan --dry-run')).json).toEqual({ mode: 'MAINTENANCE', moves: [] });
+
+    await say('pause');
+    await expect(say('maintenance off')).rejects.toThrow('the cluster is PAUSED, not in MAINTENANCE');
+    await say('resume');
+    await loadsBecome({ w1: 4, w2: 4, w3: 4 });
+  });
+
+  it('gets from a dry run exactly the moves that the controller then makes', async () => {
+    await cluster.initialise(12);
+    for (const id of ['w1', 'w2']) await cluster.join(id);
+    const before = await cluster.snapshot();
+    const { text, json } = await say('plan --dry-run');
+    expect(text).toMatch(
+      /^12 moves \(mode AUTO, 2 live workers\)\npartition 0: nobody → w1 \(it had no worker\)\n/,
+    );
+    expect(await cluster.snapshot()).toEqual(before);
+    await cluster.startController('c1');
+    await loadsBecome({ w1: 6, w2: 6 });
+    const { moves } = json as { moves: { partition: number; to: string }[] };
+    const { target } = (await cluster.snapshot()).plan;
+    expect(moves.map(({ partition, to }) => [partition, to])).toEqual(target.map((to, p) => [p, to]));
+  });
+
+  it('may wish for a worker that is not there, and is warned', async () => {
+    await cluster.initialise(12);
+    expect(await say('disable w7')).toEqual({
+      text: 'w7: DISABLED',
+      json: { worker: 'w7', live: false, wish: 'DISABLED' },
+      warnings: ['no live worker of that id: w7'],
+    });
+    expect((await say('weight w7 3')).text).toBe('w7: DISABLED, weight 3');
+    expect((await say('tags w7 gpu,ssd')).text).toBe('w7: DISABLED, weight 3, tags gpu,ssd');
+    expect((await say('weight w7 none')).text).toBe('w7: DISABLED, tags gpu,ssd');
+    expect((await say('require-tag gpu')).text).toBe('mode: AUTO; required tag: gpu');
+    expect((await say('maintenance on')).text).toBe('mode: MAINTENANCE; required tag: gpu');
+  });
+
+  it('sees whom a partition waits for', async () => {
+    await startThree();
+    const { workers } = await status();
+    expect(workers).toHaveLength(3);
+    const dead = await cluster.join('w4');
+    dead.stopObeying();
+    const waiting = await eventually(
+      'w4 does not acquire',
+      async () => {
+        const { moves } = await status();
+        return moves.length === 3 && moves.every(({ waitsFor }) => waitsFor === 'ACQUIRE') && moves;
+      },
+      WITHIN,
+    );
+    expect(waiting.every(({ to }) => to === 'w4')).toBe(true);
+    expect((await status()).unowned).toEqual(waiting.map(({ partition }) => partition));
+  });
+
+  it('is told where there is no cluster', async () => {
+    await expect(say('status')).rejects.toThrow(`no cluster ${admin.cluster} in this ZooKeeper`);
+  });
+});
+
+describe('a change of a record', () => {
+  it('loses no change that another makes at the same time', async () => {
+    await cluster.initialise(1);
+    const others = await Promise.all([0, 1, 2, 3].map(() => cluster.connect()));
+    const path = cluster.paths.worker('w1');
+    await Promise.all(
+      others.map((zk, i) =>
+        updateRecord(
+          { ...admin, zk },
+          {
+            path,
+            codec: workerWishCodec,
+            change: (current) => ({ ...current, tags: [...(current?.tags ?? []), `t${i}`] }),
+          },
+        ),
+      ),
+    );
+    const { data } = await admin.zk.getData(path);
+    expect(workerWishCodec.decode(data, path).tags?.toSorted()).toEqual(['t0', 't1', 't2', 't3']);
+  });
+});
+
+describe('npm run cluster', () => {
+  const command = (...args: string[]) =>
+    new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+      const main = fileURLToPath(new URL('main.ts', import.meta.url));
+      const bin = fileURLToPath(new URL('../../bin/run.mjs', import.meta.url));
+      const env = {
+        ...process.env,
+        ZOOKEEPER_CONNECT: server.connectString,
+        CLUSTER_NAME: admin.cluster,
+      };
+      execFile(process.execPath, [bin, main, ...args], { env }, (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      });
+    });
+
+  it('answers as a process: 0 done, 1 failed, 2 wrong usage, each with a line', async () => {
+    const [missing, wrong] = await Promise.all([command('status'), command('statsu')]);
+    expect(missing).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `no cluster ${admin.cluster} in this ZooKeeper: see CLUSTER_NAME\n`,
+    });
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toMatch(/^no command "statsu": did you mean status\? .*\n$/);
+    await cluster.initialise(4);
+    const done = await command('drain', 'w1', '--json');
+    expect(done).toMatchObject({ code: 0, stderr: 'warning: no live worker of that id: w1\n' });
+    expect(JSON.parse(done.stdout)).toEqual({ worker: 'w1', live: false, wish: 'DRAIN' });
+  });
+});

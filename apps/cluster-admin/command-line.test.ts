@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { readCommandLine } from './command-line.ts';
+
+const read = (line: string) => readCommandLine(line.split(' ').filter((word) => word !== ''));
+const commandOf = (line: string) => {
+  const result = read(line);
+  return result.kind === 'run' ? result.command : result;
+};
+
+describe('the command line', () => {
+  it.each([
+    ['status', { kind: 'status' }],
+    ['plan --dry-run', { kind: 'dry-run' }],
+    ['drain w1', { kind: 'wish', worker: 'w1', change: { wish: 'DRAIN' } }],
+    ['disable w1', { kind: 'wish', worker: 'w1', change: { wish: 'DISABLED' } }],
+    ['enable w1', { kind: 'wish', worker: 'w1', change: { wish: 'ENABLED' } }],
+    ['weight w1 2', { kind: 'wish', worker: 'w1', change: { weight: 2 } }],
+    ['weight w1 none', { kind: 'wish', worker: 'w1', change: { weight: undefined } }],
+    ['zone w1 eu-1', { kind: 'wish', worker: 'w1', change: { zone: 'eu-1' } }],
+    ['tags w1 gpu,ssd', { kind: 'wish', worker: 'w1', change: { tags: ['gpu', 'ssd'] } }],
+    ['limit w1 0', { kind: 'wish', worker: 'w1', change: { maxPartitions: 0 } }],
+    ['require-tag gpu', { kind: 'require-tag', tag: 'gpu' }],
+    ['pause', { kind: 'mode', mode: 'PAUSED' }],
+    ['pause --for 10m --reason upgrade', { kind: 'mode', mode: 'PAUSED', forMs: 600_000, reason: 'upgrade' }],
+    ['resume', { kind: 'mode', mode: 'AUTO' }],
+    ['maintenance on --for=90s', { kind: 'mode', mode: 'MAINTENANCE', forMs: 90_000 }],
+    ['maintenance off', { kind: 'mode', mode: 'AUTO', onlyFrom: 'MAINTENANCE' }],
+  ])('%s', (line, command) => {
+    expect(read(line)).toEqual({ kind: 'run', command, json: false });
+    expect(read(`--json ${line}`)).toEqual({ kind: 'run', command, json: true });
+    expect(read(`${line} --help`)).toMatchObject({ kind: 'help' });
+  });
+
+  it.each([
+    ['', 'which command?'],
+    ['--json', 'which command?'],
+    ['drian w1', 'no command "drian": did you mean drain?'],
+    ['toString', 'no command "toString": did you mean drain?'],
+    ['status --jsn', 'status has no flag --jsn: did you mean --json?'],
+    ['status --for 10m', 'status has no flag --for: did you mean --json?'],
+    ['status -x', 'status has no flag -x: did you mean --json?'],
+    ['status now', 'usage: npm run cluster -- status'],
+    ['drain', 'usage: npm run cluster -- drain WORKER'],
+    ['plan', 'plan: say --dry-run; the controller carries its plan out by itself'],
+    ['pause --for', '--for needs a value'],
+    ['pause --for soon', '--for: "soon" must be a time such as 90s, 10m or 2h'],
+    ['pause --for 0m', '--for: "0m" must be a time such as 90s, 10m or 2h'],
+    ['status --json=yes', '--json takes no value'],
+    ['maintenance maybe', 'maintenance: say on or off'],
+    ['maintenance off --for 1m', 'maintenance off: takes neither --for nor --reason'],
+    ['weight w1 0', '"0" must be a whole number from 1 to 1000, or none'],
+    ['drain ../x', 'WORKER: "../x" must be 1–100 letters, digits, dots, dashes or underscores'],
+  ])('refuses "%s" in one line', (line, message) => {
+    expect(commandOf(line)).toEqual({ kind: 'invalid', message });
+  });
+
+  it('explains itself', () => {
+    const help = read('--help');
+    for (const command of ['status', 'plan', 'drain WORKER', 'maintenance on|off', '--json', 'Exit codes']) {
+      expect(help).toMatchObject({ kind: 'help', text: expect.stringContaining(command) as string });
+    }
+  });
+});

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { assign } from '../../libs/core/assignment.ts';
+import type { Targets } from '../../libs/core/assignment.ts';
+import { steady, Tenure } from './steady.ts';
+
+/** Restarts `workers` workers in turn; how often each partition moved. */
+function rollingRestart(partitions: number, workers: number): number[] {
+  const ids = Array.from({ length: workers }, (_, i) => `w${i}`);
+  const tenure = new Tenure();
+  const moved = Array<number>(partitions).fill(0);
+  let target: Targets = Array<null>(partitions).fill(null);
+  let nowMs = 0;
+  const step = (living: readonly string[], balance: boolean) => {
+    const history = { sinceMs: tenure.observe(target, (nowMs += 1)), epoch: moved };
+    const planned = assign(
+      target,
+      living.map((id) => ({ id })),
+      { balance },
+    );
+    const next = steady(planned, target, history);
+    const changed = next.flatMap((worker, partition) => (worker === target[partition] ? [] : [partition]));
+    expect(changed).toHaveLength(planned.moves.length);
+    expect(loadsOf(next)).toEqual(loadsOf(planned.target));
+    for (const partition of changed) moved[partition] = (moved[partition] ?? 0) + 1;
+    target = next;
+  };
+  step(ids, true);
+  moved.fill(0);
+  for (const id of ids) {
+    step(
+      ids.filter((other) => other !== id),
+      false,
+    );
+    step(ids, true);
+  }
+  return moved;
+}
+
+function loadsOf(target: Targets): Record<string, number> {
+  const loads: Record<string, number> = {};
+  for (const id of [...target].sort()) if (id !== null) loads[id] = (loads[id] ?? 0) + 1;
+  return loads;
+}
+
+describe('which of equals move', () => {
+  it('a rolling restart moves each partition twice where all hold as many', () => {
+    for (const workers of [2, 3, 5, 8]) {
+      expect(new Set(rollingRestart(workers * 12, workers))).toEqual(new Set([2]));
+    }
+    expect(Math.max(...rollingRestart(64, 5))).toBe(2);
+  });
+
+  it('and a third time one at most, where they cannot', () => {
+    for (const partitions of [59, 61, 63, 69, 254, 1_024]) {
+      const moved = rollingRestart(partitions, 5);
+      expect(Math.max(...moved)).toBeLessThanOrEqual(3);
+      expect(moved.filter((times) => times === 3).length).toBeLessThanOrEqual(1);
+    }
+  });
+});
