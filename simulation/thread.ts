@@ -25,7 +25,7 @@ export class Thread {
     this.#world = world;
     this.#wallOffsetMs = wallOffsetMs;
     this.clock = {
-      wallMs: () => EPOCH_MS + world.nowMs + this.#wallOffsetMs,
+      wallMs: () => Math.floor(EPOCH_MS + world.nowMs + this.#wallOffsetMs),
       monotonicMs: () => world.nowMs,
       schedule: (delayMs, callback) => this.#schedule(delayMs, callback),
     };

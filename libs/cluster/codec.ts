@@ -14,6 +14,7 @@ export class RecordError extends Error {
 }
 
 export interface Codec<T> {
+  /** @throws RecordError for what `decode` would not take, or what ZooKeeper would not: it is never written */
   encode(record: T): Buffer;
   /** @throws RecordError where the bytes are no such record; the message names `path` */
   decode(data: Buffer, path: string): T;
@@ -22,8 +23,13 @@ export interface Codec<T> {
 /** The codec of records of one schema; `name` says in errors what they are. */
 export function codec<S extends TSchema>(name: string, schema: S): Codec<Static<S>> {
   const compiled = Compile(schema);
+  const fault = (record: unknown) => {
+    const [first] = compiled.Errors(record);
+    return `not a ${name} record: ${first?.instancePath ?? ''} ${first?.message ?? ''}`;
+  };
   return {
     encode(record) {
+      if (!compiled.Check(record)) throw new RecordError(fault(record));
       const data = Buffer.from(JSON.stringify({ v: FORMAT_VERSION, ...(record as object) }));
       if (data.length > MAX_ZNODE_BYTES) {
         throw new RecordError(`${name} record is ${data.length} bytes, over the limit of ${MAX_ZNODE_BYTES}`);
@@ -43,12 +49,7 @@ export function codec<S extends TSchema>(name: string, schema: S): Codec<Static<
           `${path}: format version ${JSON.stringify(version)}, this build reads ${FORMAT_VERSION}`,
         );
       }
-      if (!compiled.Check(parsed)) {
-        const [first] = compiled.Errors(parsed);
-        throw new RecordError(
-          `${path}: not a ${name} record: ${first?.instancePath ?? ''} ${first?.message ?? ''}`,
-        );
-      }
+      if (!compiled.Check(parsed)) throw new RecordError(`${path}: ${fault(parsed)}`);
       return parsed;
     },
   };

@@ -6,7 +6,7 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Milliseconds since the Unix epoch. May step in either direction: for display and storage only. */
+  /** Whole milliseconds since the Unix epoch. May step in either direction: for display and storage only. */
   wallMs(): number;
   /** Milliseconds since some fixed origin. Never goes back: for every timeout, deadline and comparison. */
   monotonicMs(): number;
