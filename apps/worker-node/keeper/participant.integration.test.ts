@@ -149,6 +149,9 @@ describe('a worker’s part in the cluster', () => {
     expect(await bench.owners()).toEqual({});
     expect(await bench.incarnations('w1')).toEqual([]);
     expect(await bench.leases()).toEqual([incarnation]);
+    // By its farewell, which outlasts the session, the controller tells this from a crash.
+    const farewell = await (await zookeeper.connect()).exists(bench.paths.ackOf('w1', incarnation));
+    expect(farewell?.ephemeralOwner).toBe(0n);
     await w1.participant.finish();
     expect(await bench.leases()).toEqual([]);
   });
