@@ -212,17 +212,23 @@ export class ClusterUnderTest {
   }
 
   /** Waits until exactly `workers` own all partitions, with loads that differ by one at most. */
-  async balanced(workers: number, withinMs = 20_000): Promise<number[]> {
-    return eventually(
-      `${workers} workers own all partitions evenly`,
-      async () => {
-        const owners = [...(await this.owners()).values()];
-        const loads = await this.loads();
-        const even = (loads.at(-1) ?? 0) - (loads[0] ?? 0) <= 1;
-        return loads.length === workers && !owners.includes(null) && even && loads;
-      },
-      { withinMs },
-    );
+  async balanced(workers: number, withinMs = 40_000): Promise<number[]> {
+    try {
+      return await eventually(
+        `${workers} workers own all partitions evenly`,
+        async () => {
+          const owners = [...(await this.owners()).values()];
+          const loads = await this.loads();
+          const even = (loads.at(-1) ?? 0) - (loads[0] ?? 0) <= 1;
+          return loads.length === workers && !owners.includes(null) && even && loads;
+        },
+        { withinMs },
+      );
+    } catch (error) {
+      throw new Error(`the workers own ${(await this.loads()).join(', ')}:\n${this.transcript()}`, {
+        cause: error,
+      });
+    }
   }
 
   async ended(id: number, withinMs: number): Promise<TaskView> {
