@@ -64,6 +64,13 @@ describe('finish', () => {
     expect((await a.claim()).tasks).toMatchObject([{ name: 'handed back', attempt: 2, failures: 0 }]);
   });
 
+  it('keeps a retry from its scheduled time, should the clock have been set back meanwhile', async () => {
+    const first = await running({ kind: 'RETRY', delayMs: 0, error: 'first' });
+    await database.pool.query(`UPDATE task SET scheduled_at = now() + interval '1 hour'`);
+    await a.execution.finish([first]);
+    expect((await a.claim()).tasks).toEqual([]);
+  });
+
   it('counts failures over attempts, and the next attempt is another', async () => {
     const first = await running({ kind: 'RETRY', delayMs: 0, error: 'first' });
     await a.execution.finish([first]);

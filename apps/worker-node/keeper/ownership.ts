@@ -4,6 +4,8 @@ import type { Held, PartitionEpoch } from '../../../libs/db/stores.ts';
 export interface OwnershipState {
   /** What Postgres has given us, by partition. */
   readonly held: ReadonlyMap<number, Held>;
+  /** What it may have given us: acquired by a statement that has not been answered. */
+  readonly unsure: ReadonlyMap<number, Held>;
   /** Grants Postgres refused: the epoch granted and the one the database holds. */
   readonly fenced: ReadonlyMap<number, { readonly granted: number; readonly dbEpoch: number }>;
 }
@@ -32,7 +34,9 @@ export function planOwnership(
   if (grants?.incarnation !== incarnation) return { release: [], acquire: [] };
   const granted = new Map(entries(grants.parts));
   return {
-    release: [...state.held.values()].filter(({ partition }) => !granted.has(partition)),
+    release: [...state.held.values(), ...state.unsure.values()].filter(
+      ({ partition }) => !granted.has(partition),
+    ),
     acquire: [...granted]
       .filter(([partition, epoch]) => {
         const held = state.held.get(partition);
@@ -55,7 +59,7 @@ export function acknowledge(
   return {
     rev: mine ? grants.rev : 0,
     owned: Object.fromEntries(owned.map(({ partition, epoch }) => [partition, epoch])),
-    releasing: releasing.map(({ partition }) => partition),
+    releasing: [...new Set(releasing.map(({ partition }) => partition))],
     fenced: Object.fromEntries([...state.fenced].map(([partition, { dbEpoch }]) => [partition, dbEpoch])),
   };
 }

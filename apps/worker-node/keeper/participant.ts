@@ -68,6 +68,7 @@ export class Participant implements Keeper {
   readonly #lease: Lease;
   #cluster: ClusterSession;
   #held = new Map<number, Held>();
+  readonly #unsure = new Map<number, Held>();
   readonly #fenced = new Map<number, { granted: number; dbEpoch: number }>();
   #inUse: readonly string[] = [];
   #beatAtMs: number;
@@ -133,7 +134,7 @@ export class Participant implements Keeper {
     listener.held([]);
     // An acquire under way would give us rows after their release: the loop ends first.
     const released = this.#ownershipLoop
-      .then(() => this.#release([...this.#held.values()]))
+      .then(() => this.#release([...this.#held.values(), ...this.#unsure.values()]))
       .catch((error: unknown) => {
         if (!isTransient(error)) throw error;
         logger.warn(
@@ -209,7 +210,7 @@ export class Participant implements Keeper {
     const incarnation = await membership.joined();
     if (incarnation === undefined) return false;
     const grants = await znodes.readGrants();
-    const state = { held: this.#held, fenced: this.#fenced };
+    const state = { held: this.#held, unsure: this.#unsure, fenced: this.#fenced };
     for (const [partition, { granted }] of this.#fenced) {
       if (grants?.parts[partition] !== granted) this.#fenced.delete(partition);
     }
@@ -232,7 +233,11 @@ export class Participant implements Keeper {
     for (const incarnation of new Set(parts.map((held) => held.incarnation))) {
       const ofOne = parts.filter((held) => held.incarnation === incarnation);
       await this.#options.store.release(incarnation, ofOne);
-      for (const { partition } of ofOne) this.#held.delete(partition);
+      for (const part of ofOne) {
+        for (const parts of [this.#held, this.#unsure]) {
+          if (parts.get(part.partition) === part) parts.delete(part.partition);
+        }
+      }
     }
   }
 
@@ -241,12 +246,10 @@ export class Participant implements Keeper {
     incarnation: string,
   ): Promise<void> {
     const { store, workerId, listener, logger } = this.#options;
-    const result = await store.acquire({
-      workerId,
-      incarnation,
-      grants,
-      lockTimeoutMs: ACQUIRE_LOCK_TIMEOUT_MS,
-    });
+    for (const part of grants) this.#unsure.set(part.partition, { ...part, incarnation });
+    const lockTimeoutMs = ACQUIRE_LOCK_TIMEOUT_MS;
+    const result = await store.acquire({ workerId, incarnation, grants, lockTimeoutMs });
+    for (const { partition } of grants) this.#unsure.delete(partition);
     for (const part of result.owned) {
       this.#held.set(part.partition, { ...part, incarnation });
       this.#fenced.delete(part.partition);

@@ -24,7 +24,8 @@ WITH outcome AS MATERIALIZED (
   UPDATE task t
   SET status = CASE m.kind WHEN 'COMPLETED' THEN 'COMPLETED' WHEN 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
       failures = t.failures + CASE WHEN m.kind IN ('RETRY', 'FAILED') THEN 1 ELSE 0 END,
-      due_at = CASE m.kind WHEN 'RETRY' THEN now() + m.delay_ms * interval '1 millisecond' ELSE t.due_at END,
+      due_at = CASE m.kind WHEN 'RETRY' THEN greatest(t.scheduled_at, now() + m.delay_ms * interval '1 millisecond')
+                           ELSE t.due_at END,
       completed_at = CASE WHEN m.kind IN ('COMPLETED', 'FAILED') THEN now() END,
       last_error = coalesce(m.error, t.last_error)
   FROM mine m

@@ -55,7 +55,8 @@ WITH own AS MATERIALIZED (
 ), ended AS (
   UPDATE task t
   SET status = CASE WHEN a.delay_ms IS NULL THEN 'FAILED' ELSE 'PENDING' END,
-      due_at = CASE WHEN a.delay_ms IS NULL THEN t.due_at ELSE now() + a.delay_ms * interval '1 millisecond' END,
+      due_at = CASE WHEN a.delay_ms IS NULL THEN t.due_at
+                    ELSE greatest(t.scheduled_at, now() + a.delay_ms * interval '1 millisecond') END,
       completed_at = CASE WHEN a.delay_ms IS NULL THEN now() END,
       failures = t.failures + 1,
       last_error = format('attempt %s: worker %s was lost, its lease ended', t.attempt, t.worker_id),

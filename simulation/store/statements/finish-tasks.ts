@@ -93,7 +93,7 @@ function end(t: TaskRow, { kind, delayMs, error }: Outcome, nowMs: number): Task
     ...t,
     status,
     failures: t.failures + (kind === 'RETRY' || kind === 'FAILED' ? 1 : 0),
-    dueAt: kind === 'RETRY' ? nowMs + (delayMs ?? 0) : t.dueAt,
+    dueAt: kind === 'RETRY' ? Math.max(t.scheduledAt, nowMs + (delayMs ?? 0)) : t.dueAt,
     completedAt: status === 'PENDING' ? null : nowMs,
     lastError: error ?? t.lastError,
   };

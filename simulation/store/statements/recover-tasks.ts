@@ -147,7 +147,7 @@ function end(t: TaskRow, delayMs: number | undefined, nowMs: number): TaskRow {
   return {
     ...t,
     status: delayMs === undefined ? 'FAILED' : 'PENDING',
-    dueAt: delayMs === undefined ? t.dueAt : nowMs + delayMs,
+    dueAt: delayMs === undefined ? t.dueAt : Math.max(t.scheduledAt, nowMs + delayMs),
     completedAt: delayMs === undefined ? nowMs : null,
     failures: t.failures + 1,
     lastError: `attempt ${t.attempt}: worker ${t.workerId ?? ''} was lost, its lease ended`,
