@@ -120,7 +120,7 @@ class Draw {
   /** Mostly short, so that faults meet what is under way; now and then long enough for a lease to end. */
   pauseMs(): number {
     const share = this.#random.next();
-    return Math.ceil(this.#upTo(share < 0.8 ? 25 : share < 0.975 ? 200 : 2_500));
+    return Math.ceil(this.#upTo(share < 0.85 ? 20 : share < 0.98 ? 150 : 2_000));
   }
 
   action(kind: ActionKind): Action {
@@ -185,10 +185,11 @@ class Draw {
     return {
       kind: 'submit',
       count: 1 + Math.floor(this.#upTo(5)),
-      delayMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#pick([2_000, 8_000]))),
-      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 6_000)),
+      delayMs:
+        this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.9 ? 1_500 : 7_000)),
+      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 4_000)),
       fail: this.#random.next() < 0.85 ? 0 : 1,
-      stuckMs: stuck ? Math.ceil(this.#upTo(8_000)) : 0,
+      stuckMs: stuck ? Math.ceil(this.#upTo(5_000)) : 0,
     };
   }
 

@@ -177,9 +177,10 @@ export class WorkerProcess {
     });
     participant.start();
     return {
-      beat: () => tell(thread, () => participant.beat()),
+      // These two only leave word: no hop of their own, for speed.
+      beat: () => thread.deliver(() => participant.beat()),
       fenceLost: (parts) => tell(thread, () => participant.fenceLost(parts)),
-      inUse: (incarnations) => tell(thread, () => participant.inUse(incarnations)),
+      inUse: (incarnations) => thread.deliver(() => participant.inUse(incarnations)),
       leave: () => ask(() => participant.leave()),
       finish: () => ask(() => participant.finish()),
     };
