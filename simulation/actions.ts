@@ -57,7 +57,7 @@ export const CONTROLLERS = ['controller-1', 'controller-2'];
 
 /** How often each is drawn, relative to the others. */
 const WEIGHTS: Record<ActionKind, number> = {
-  submit: 30,
+  submit: 20,
   remove: 4,
   crash: 3,
   start: 4,
@@ -120,7 +120,7 @@ class Draw {
   /** Mostly short, so that faults meet what is under way; now and then long enough for a lease to end. */
   pauseMs(): number {
     const share = this.#random.next();
-    return Math.ceil(this.#upTo(share < 0.85 ? 20 : share < 0.98 ? 150 : 2_000));
+    return Math.ceil(this.#upTo(share < 0.88 ? 18 : share < 0.98 ? 130 : 1_600));
   }
 
   action(kind: ActionKind): Action {
@@ -184,7 +184,7 @@ class Draw {
     const stuck = this.#random.next() < 0.05;
     return {
       kind: 'submit',
-      count: 1 + Math.floor(this.#upTo(5)),
+      count: 1 + Math.floor(this.#upTo(4)),
       delayMs:
         this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.9 ? 1_500 : 7_000)),
       sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 4_000)),

@@ -27,6 +27,8 @@ export interface RunResult {
 
 /** Once faults have stopped: by then every partition has an owner and every due task an end. Milliseconds. */
 const LIVENESS_BOUND_MS = 90_000;
+/** Tasks due later than that after faults have stopped are not waited for. */
+const HORIZON_MS = 20_000;
 const SLICE_MS = 250;
 const START_MS = 1_000;
 
@@ -85,9 +87,10 @@ export async function runSeed({
 
 async function settle(world: World, cluster: Cluster, check: () => void): Promise<void> {
   const untilMs = world.nowMs + LIVENESS_BOUND_MS;
+  const horizonMs = cluster.postgres.machine.clock.wallMs() + HORIZON_MS;
   for (;;) {
     await world.run(SLICE_MS, check);
-    const missing = cluster.unsettled();
+    const missing = cluster.unsettled(horizonMs);
     check();
     if (missing === undefined) return;
     if (world.nowMs > untilMs)

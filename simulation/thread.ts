@@ -4,7 +4,23 @@ import type { World } from './world.ts';
 /** Wall time at the beginning of the world. */
 export const EPOCH_MS = 1_700_000_000_000;
 
-type Waiting = { readonly kind: 'timer' | 'message'; readonly happen: () => void };
+class Waiting {
+  readonly kind: 'timer' | 'message';
+  readonly happen: () => void;
+  /** Of a timer: what brings it about. */
+  event: Timer | undefined;
+  cancelled = false;
+
+  constructor(kind: Waiting['kind'], happen: () => void) {
+    this.kind = kind;
+    this.happen = happen;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+    this.event?.cancel();
+  }
+}
 
 /**
  * A thread of a process: whatever happens to its code happens through it, its timers included.
@@ -41,7 +57,8 @@ export class Thread {
 
   /** A message arrives: a reply, an event, a word from the process' other thread. In order. */
   deliver(happen: () => void): void {
-    this.#do({ kind: 'message', happen });
+    if (this.#state === 'RUNNING') happen();
+    else this.#do(new Waiting('message', happen));
   }
 
   pause(): void {
@@ -72,20 +89,13 @@ export class Thread {
   }
 
   #schedule(delayMs: number, callback: () => void): Timer {
-    let cancelled = false;
-    const happen = () => {
-      if (!cancelled) callback();
-    };
-    const timer = this.#world.schedule(delayMs, () => this.#do({ kind: 'timer', happen }));
-    return {
-      cancel: () => {
-        cancelled = true;
-        timer.cancel();
-      },
-    };
+    const timer = new Waiting('timer', callback);
+    timer.event = this.#world.schedule(delayMs, () => this.#do(timer));
+    return timer;
   }
 
   #do(each: Waiting): void {
+    if (each.cancelled) return;
     if (this.#state === 'RUNNING') each.happen();
     else if (this.#state === 'PAUSED') this.#waiting.push(each);
   }

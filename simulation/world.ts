@@ -2,12 +2,22 @@ import type { Timer } from '../libs/core/clock.ts';
 import type { Random } from '../libs/core/random.ts';
 import { seededRandom } from '../libs/testing/seeded-random.ts';
 
-interface Event {
+class Event implements Timer {
   readonly atMs: number;
   /** Events of one instant happen in the order in which they were scheduled. */
   readonly order: number;
   readonly happen: () => void;
-  cancelled: boolean;
+  cancelled = false;
+
+  constructor(atMs: number, order: number, happen: () => void) {
+    this.atMs = atMs;
+    this.order = order;
+    this.happen = happen;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+  }
 }
 
 /**
@@ -31,14 +41,9 @@ export class World {
   }
 
   schedule(delayMs: number, happen: () => void): Timer {
-    const event: Event = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      order: this.#order++,
-      happen,
-      cancelled: false,
-    };
+    const event = new Event(this.#nowMs + Math.max(0, delayMs), this.#order++, happen);
     this.#queue.push(event);
-    return { cancel: () => (event.cancelled = true) };
+    return event;
   }
 
   /**

@@ -163,9 +163,13 @@ export class Cluster {
     for (const id of WORKERS.slice(0, -1)) this.startWorker(id);
   }
 
-  /** Whether what must follow once faults have stopped has come about; if not, what is missing. */
-  unsettled(): string | undefined {
-    const { database, machine } = this.postgres;
+  /**
+   * Whether what must follow once faults have stopped has come about; if not, what is missing.
+   *
+   * @param horizonMs tasks scheduled later than that, by the database's clock, are not waited for
+   */
+  unsettled(horizonMs: number): string | undefined {
+    const { database } = this.postgres;
     const incarnations = new Set(
       [...this.ensemble.znodes.keys()]
         .filter((path) => path.startsWith(`${PATHS.live}/`))
@@ -175,9 +179,8 @@ export class Cluster {
       if (owner === null || incarnation === null || !incarnations.has(incarnation))
         return `partition ${partitionId} has no living owner (${owner ?? 'none'})`;
     }
-    const nowMs = machine.clock.wallMs();
-    for (const { id, status, dueAt, scheduledAt } of database.tasks.values()) {
-      if (status === 'RUNNING' || (status === 'PENDING' && Math.max(dueAt, scheduledAt) <= nowMs + 60_000))
+    for (const { id, status, scheduledAt } of database.tasks.values()) {
+      if (status === 'RUNNING' || (status === 'PENDING' && scheduledAt <= horizonMs))
         return `task ${id} is ${status}`;
     }
     for (const id of this.users.expected)

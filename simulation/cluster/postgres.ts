@@ -89,7 +89,8 @@ export class Pool {
   readonly #process: string;
   readonly #applicationName: string;
   readonly #timeoutMs: number;
-  readonly #calls = new Set<Call>();
+  readonly #idle: Connection[] = [];
+  readonly #busy = new Set<Connection>();
 
   constructor(options: {
     readonly postgres: Postgres;
@@ -108,21 +109,14 @@ export class Pool {
     this.#timeoutMs = options.timeoutMs;
   }
 
-  get tasks(): Stores['tasks'] {
-    return this.#bounded('tasks');
-  }
-
-  get ownership(): Stores['ownership'] {
-    return this.#bounded('ownership');
-  }
-
-  get execution(): Stores['execution'] {
-    return this.#bounded('execution');
-  }
+  readonly tasks = this.#bounded('tasks');
+  readonly ownership = this.#bounded('ownership');
+  readonly execution = this.#bounded('execution');
 
   /** Every connection is reset: calls under way fail, whatever the server makes of them. */
   cut(): void {
-    for (const call of [...this.#calls]) call.break('Connection terminated unexpectedly');
+    for (const connection of [...this.#busy, ...this.#idle.splice(0)])
+      connection.break('Connection terminated unexpectedly');
   }
 
   /** A store each of whose calls has connections, a deadline and an end of its own. */
@@ -141,37 +135,51 @@ export class Pool {
   }
 
   #call(work: (stores: Stores) => Promise<unknown> | undefined): Promise<unknown> {
+    const connection = this.#idle.pop() ?? this.#connect();
+    this.#busy.add(connection);
     return new Promise((resolve, reject) => {
-      const call = new Call(this.#postgres, this.#wire.open(), this.#thread, this.#process);
-      this.#calls.add(call);
+      const deadline = this.#thread.clock.schedule(this.#timeoutMs, () =>
+        connection.break('Query read timeout'),
+      );
       const end = (settle: () => void) => {
         deadline.cancel();
-        this.#calls.delete(call);
+        this.#busy.delete(connection);
+        if (!connection.broken) this.#idle.push(connection);
         settle();
       };
-      const deadline = this.#thread.clock.schedule(this.#timeoutMs, () => call.break('Query read timeout'));
-      call.onBroken = (reason) =>
+      connection.onBroken = (reason) =>
         this.#thread.deliver(() => end(() => reject(new StoreUnavailableError(reason))));
-      const stores = simulatedStores({
-        database: this.#postgres.database,
-        link: call,
-        applicationName: this.#applicationName,
-      });
-      Promise.resolve(work(stores)).then(
+      Promise.resolve(work(connection.stores)).then(
         (result) => {
-          if (!call.broken) end(() => resolve(result));
+          if (!connection.broken) end(() => resolve(result));
         },
         (error: unknown) => {
           const reason = error instanceof Error ? error : new Error(String(error));
-          if (!call.broken) call.answer(() => end(() => reject(reason)));
+          connection.answer(() => end(() => reject(reason)));
         },
       );
     });
   }
+
+  #connect(): Connection {
+    return new Connection(this.#postgres, {
+      stream: this.#wire.open(),
+      thread: this.#thread,
+      process: this.#process,
+      applicationName: this.#applicationName,
+    });
+  }
 }
 
-/** The way of one call's statements to the server and back. */
-class Call implements Link {
+interface ConnectionOptions {
+  readonly stream: Stream;
+  readonly thread: Thread;
+  readonly process: string;
+  readonly applicationName: string;
+}
+
+/** The way of statements to the server and back, one call at a time. Broken, it serves no other. */
+class Connection implements Link {
   readonly #postgres: Postgres;
   readonly #stream: Stream;
   readonly #thread: Thread;
@@ -179,11 +187,14 @@ class Call implements Link {
   broken = false;
   onBroken: (reason: string) => void = () => {};
 
-  constructor(postgres: Postgres, stream: Stream, thread: Thread, process: string) {
+  readonly stores: Stores;
+
+  constructor(postgres: Postgres, { stream, thread, process, applicationName }: ConnectionOptions) {
     this.#postgres = postgres;
     this.#stream = stream;
     this.#thread = thread;
     this.#process = process;
+    this.stores = simulatedStores({ database: postgres.database, link: this, applicationName });
   }
 
   break(reason: string): void {
