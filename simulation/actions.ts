@@ -42,6 +42,8 @@ export type Action =
   | { readonly kind: 'slowBackend'; readonly process: string; readonly byMs: number; readonly ms: number }
   | { readonly kind: 'zookeeperDown' | 'postgresRestart'; readonly ms: number }
   | { readonly kind: 'wipe'; readonly initAfterMs: number }
+  /** `npm run cluster -- …` */
+  | { readonly kind: 'administer'; readonly words: readonly string[] }
   | { readonly kind: 'stepClock'; readonly whose: string; readonly ms: number };
 
 export type ActionKind = Action['kind'];
@@ -53,6 +55,16 @@ export interface Step {
 }
 
 export const WORKERS = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
+/** Takes back whatever {@link Action} `administer` may have asked for. */
+export const NO_WISHES: readonly (readonly string[])[] = [
+  ['resume'],
+  ...WORKERS.flatMap((worker) => [
+    ['enable', worker],
+    ['weight', worker, 'none'],
+    ['zone', worker, 'none'],
+    ['limit', worker, 'none'],
+  ]),
+];
 export const CONTROLLERS = ['controller-1', 'controller-2'];
 
 /** How often each is drawn, relative to the others. */
@@ -74,6 +86,7 @@ const WEIGHTS: Record<ActionKind, number> = {
   zookeeperDown: 1.5,
   postgresRestart: 1.5,
   wipe: 0.5,
+  administer: 4,
   stepClock: 2,
 };
 /** What a run may do without: each seed leaves out some faults, so that others are seen undisturbed ("swarm testing", Groce et al., 2012). */
@@ -173,6 +186,8 @@ class Draw {
         return { kind, ms: this.#faultMs() };
       case 'wipe':
         return { kind, initAfterMs: Math.ceil(this.#upTo(3_000)) };
+      case 'administer':
+        return { kind, words: this.#wish() };
       case 'stepClock': {
         const ms = Math.round((this.#random.next() - 0.5) * 2 * this.#pick([50, 5_000, 60_000]));
         return { kind, whose: this.#pick(['postgres', ...WORKERS, ...CONTROLLERS]), ms };
@@ -191,6 +206,21 @@ class Draw {
       fail: this.#random.next() < 0.85 ? 0 : 1,
       stuckMs: stuck ? Math.ceil(this.#upTo(5_000)) : 0,
     };
+  }
+
+  #wish(): string[] {
+    const worker = this.#pick(WORKERS);
+    return this.#pick([
+      ['drain', worker],
+      ['disable', worker],
+      ['enable', worker],
+      ['weight', worker, this.#pick(['1', '2', '5'])],
+      ['zone', worker, this.#pick(['a', 'b'])],
+      ['limit', worker, this.#pick(['0', '1', '3', 'none'])],
+      ['pause', '--for', this.#pick(['1s', '10m'])],
+      ['maintenance', 'on', '--for', this.#pick(['1s', '10m'])],
+      ['resume'],
+    ]);
   }
 
   #way(): { process: string; server: Server } {

@@ -86,6 +86,9 @@ export class Moves {
 
   #checkGranted(worker: string, grants: Grants): void {
     const before = this.#grants.get(worker);
+    const same =
+      before !== undefined && JSON.stringify({ ...before, rev: 0 }) === JSON.stringify({ ...grants, rev: 0 });
+    if (same) this.#broken('moves', `the grants of ${worker} were written again, with nothing new in them`);
     for (const [partition, epoch] of Object.entries(grants.parts)) {
       if (before?.incarnation === grants.incarnation && before.parts[partition] !== undefined) continue;
       for (const [other, theirs] of this.#grants) {

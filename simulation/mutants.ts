@@ -148,11 +148,12 @@ export const MUTANTS: readonly Mutant[] = [
         () => incarnation !== '',`,
   },
   {
-    name: 'publish without the term',
+    name: 'publish without the term, nor asking whether it still leads',
     safeguard: 'a controller that was overtaken cannot write',
     file: 'apps/controller/publish.ts',
     find: "await zk.multi([{ op: 'check', path: paths.term, version: leadership.term }, ...ops]);",
     replace: 'await zk.multi([...ops]);',
+    also: { find: "if (!leadership.valid()) return 'SUPERSEDED';", replace: '' },
   },
   {
     name: 'grant without waiting for the release',

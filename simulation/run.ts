@@ -65,6 +65,7 @@ export async function runSeed({
     }
     transcript.add('*', () => 'faults stop');
     cluster.heal();
+    cluster.takeWishesBack();
     await settle(world, cluster, check);
   } catch (error) {
     if (!(error instanceof Broken)) crashed(error);

@@ -1,5 +1,6 @@
 import { bootstrapTree } from '../../libs/cluster/bootstrap.ts';
-import { clusterPaths } from '../../libs/cluster/paths.ts';
+import { clusterPaths, parseInstanceName } from '../../libs/cluster/paths.ts';
+import { planCodec } from '../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import { sleep } from '../../libs/core/clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
@@ -14,6 +15,7 @@ import { Wire } from '../wire.ts';
 import type { World } from '../world.ts';
 import { SimulatedZooKeeper } from '../zookeeper/client.ts';
 import { Ensemble } from '../zookeeper/ensemble.ts';
+import { Administrator } from './administrator.ts';
 import { ControllerProcess } from './controller-process.ts';
 import type { Say } from './log.ts';
 import { Postgres } from './postgres.ts';
@@ -41,6 +43,7 @@ export class Cluster {
   readonly workers = new Map<string, WorkerProcess>();
   readonly controllers = new Map<string, ControllerProcess>();
   readonly #moves: Moves;
+  readonly #administrator: Administrator;
 
   constructor(world: World, transcript: Transcript) {
     this.#world = world;
@@ -71,6 +74,7 @@ export class Cluster {
       nowMs: () => world.nowMs,
       broken: (promise, message) => this.safety.broken(promise, message),
     });
+    this.#administrator = new Administrator(world, this.ensemble, PATHS);
     this.users = new Users(world, this.postgres, this.safety);
   }
 
@@ -144,11 +148,18 @@ export class Cluster {
         this.#moves.wiped();
         this.ensemble.wipe();
         return this.#initialise(action.initAfterMs);
+      case 'administer':
+        return this.#administrator.type(action.words);
       case 'stepClock':
         if (action.whose === 'postgres') return this.postgres.machine.stepWall(action.ms);
         for (const thread of this.#threads(action.whose)) thread.stepWall(action.ms);
         return;
     }
+  }
+
+  /** Nobody wishes anything any more. */
+  takeWishesBack(): void {
+    this.#administrator.takeBack();
   }
 
   /** Everything works again from now on, and every process runs. */
@@ -170,15 +181,13 @@ export class Cluster {
    */
   unsettled(horizonMs: number): string | undefined {
     const { database } = this.postgres;
-    const incarnations = new Set(
-      [...this.ensemble.znodes.keys()]
-        .filter((path) => path.startsWith(`${PATHS.live}/`))
-        .map((path) => path.slice(path.lastIndexOf('~') + 1)),
-    );
+    const incarnations = this.#liveInstances();
     for (const { partitionId, owner, incarnation } of database.owners) {
       if (owner === null || incarnation === null || !incarnations.has(incarnation))
         return `partition ${partitionId} has no living owner (${owner ?? 'none'})`;
     }
+    const unbalanced = this.#unbalanced();
+    if (unbalanced !== undefined) return unbalanced;
     for (const { id, status, scheduledAt } of database.tasks.values()) {
       if (status === 'RUNNING' || (status === 'PENDING' && scheduledAt <= horizonMs))
         return `task ${id} is ${status}`;
@@ -186,6 +195,29 @@ export class Cluster {
     for (const id of this.users.expected)
       if (!database.tasks.has(id)) this.safety.broken('P1', `task ${id} was acknowledged and is lost`);
     return undefined;
+  }
+
+  /** P8: loads differ by at most one, unless a worker is in quarantine. */
+  #unbalanced(): string | undefined {
+    const data = this.ensemble.znodes.get(PATHS.plan);
+    if (data === undefined) return 'there is no plan';
+    const { workers, target, quarantined } = planCodec.decode(data, PATHS.plan);
+    if (quarantined !== undefined) return undefined;
+    const loads = new Map([...this.#liveInstances()].map(([, id]) => [id, 0]));
+    for (const index of target) loads.set(workers[index] ?? '', (loads.get(workers[index] ?? '') ?? 0) + 1);
+    const [least, most] = [Math.min(...loads.values()), Math.max(...loads.values())];
+    return most - least > 1 ? `the loads of workers are between ${least} and ${most}` : undefined;
+  }
+
+  /** Incarnations with a live node, each with its worker's id. */
+  #liveInstances(): Map<string, string> {
+    const live = new Map<string, string>();
+    for (const path of this.ensemble.znodes.keys()) {
+      if (!path.startsWith(`${PATHS.live}/`)) continue;
+      const instance = parseInstanceName(path.slice(PATHS.live.length + 1));
+      if (instance !== undefined) live.set(instance.incarnation, instance.id);
+    }
+    return live;
   }
 
   startWorker(id: string): void {
