@@ -1,9 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * unit: no servers. integration: real Postgres and ZooKeeper, one app or library at a time.
- * e2e: whole clusters of real processes, one file at a time. For npm run test:full besides: faults, the outages that
- * take a minute and the ensembles; compose, the containers.
+ * unit: no servers. simulation: the whole cluster on virtual time, many times. integration: real Postgres and
+ * ZooKeeper, one app or library at a time. e2e: whole clusters of real processes, one file at a time. For npm run
+ * test:full besides: faults, the outages that take a minute and the ensembles; compose, the containers.
  */
 export default defineConfig({
   test: {
@@ -12,7 +12,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,libs,simulation,test}/**/*.test.ts'],
-          exclude: ['**/*.integration.test.ts', 'test/{e2e,faults,compose}/**', '**/node_modules/**'],
+          exclude: [
+            '**/*.integration.test.ts',
+            'simulation/*.test.ts',
+            'test/{e2e,faults,compose}/**',
+            '**/node_modules/**',
+          ],
+        },
+      },
+      {
+        test: {
+          name: 'simulation',
+          include: ['simulation/*.test.ts'],
+          fileParallelism: false,
         },
       },
       {

@@ -69,7 +69,7 @@ export const CONTROLLERS = ['controller-1', 'controller-2'];
 
 /** How often each is drawn, relative to the others. */
 const WEIGHTS: Record<ActionKind, number> = {
-  submit: 20,
+  submit: 16,
   remove: 4,
   crash: 3,
   start: 4,
@@ -84,7 +84,7 @@ const WEIGHTS: Record<ActionKind, number> = {
   loseNotifications: 2,
   slowBackend: 3,
   zookeeperDown: 1.5,
-  postgresRestart: 1.5,
+  postgresRestart: 3,
   wipe: 0.5,
   administer: 4,
   stepClock: 2,
@@ -199,10 +199,10 @@ class Draw {
     const stuck = this.#random.next() < 0.05;
     return {
       kind: 'submit',
-      count: 1 + Math.floor(this.#upTo(4)),
+      count: 1 + Math.floor(this.#upTo(3)),
       delayMs:
         this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.9 ? 1_500 : 7_000)),
-      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.8 ? 100 : 4_000)),
+      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.6 ? 100 : 4_000)),
       fail: this.#random.next() < 0.85 ? 0 : 1,
       stuckMs: stuck ? Math.ceil(this.#upTo(5_000)) : 0,
     };

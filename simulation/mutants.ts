@@ -53,13 +53,6 @@ export const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: 'claim does not judge a task again once it has its lock',
-    safeguard: 'the state of a task is that of its newest version',
-    file: CLAIM,
-    find: "const stillDue = (t: TaskRow) => t.status === 'PENDING' && t.dueAt <= x.nowMs;",
-    replace: 'const stillDue = (_: TaskRow) => true;',
-  },
-  {
     name: 'outcome without the attempt and the incarnation',
     safeguard: 'an outcome is recorded for the attempt that it is of',
     file: FINISH,

@@ -49,6 +49,7 @@ async function planDefault(): Promise<Plan> {
         ['prettier', '--check', '.', '--log-level', 'warn'],
       ]),
       vitest('unit tests', 'unit'),
+      vitest('simulation', 'simulation'),
       vitest('integration tests', 'integration'),
       vitest('end-to-end tests', 'e2e'),
     ],
@@ -67,6 +68,8 @@ async function planFull(): Promise<Plan> {
     steps: [
       suite('integration tests, real ZooKeeper', 'integration'),
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
+      // On the embedded ZooKeeper, but for the ensembles that some of them start.
+      vitest('fault stories', 'faults', { TEST_ZOOKEEPER: 'embedded' }),
       (compose === undefined ? skip : vitest)('compose tests', 'compose'),
     ],
   };

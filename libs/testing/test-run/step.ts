@@ -29,14 +29,14 @@ export function check(title: string, tools: readonly Tool[]): Step {
   };
 }
 
-/** A project of vitest.config.ts. */
-export function vitest(title: string, project: string): Step {
+/** A project of vitest.config.ts, with `env` over our environment. */
+export function vitest(title: string, project: string, env: NodeJS.ProcessEnv = {}): Step {
   return {
     title,
     async run(signal) {
       const args = ['run', '--project', project, '--reporter=default', '--reporter=json'];
       return withTemporaryFile(async (file) => {
-        const exitCode = await execute(['vitest', ...args, `--outputFile.json=${file}`], signal);
+        const exitCode = await execute(['vitest', ...args, `--outputFile.json=${file}`], signal, env);
         return countTests((await readJson(file)) as VitestReport | undefined, exitCode);
       });
     },
@@ -79,10 +79,15 @@ async function readJson(file: string): Promise<unknown> {
  *
  * @returns its exit code; 1 where it was stopped
  */
-async function execute([name, ...args]: Tool, signal: AbortSignal): Promise<number> {
+async function execute(
+  [name, ...args]: Tool,
+  signal: AbortSignal,
+  env: NodeJS.ProcessEnv = {},
+): Promise<number> {
   if (signal.aborted) return 1;
   const child = spawn(fileURLToPath(new URL(name, PROGRAMS)), args, {
     stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
     detached: true,
   });
   const signalGroup = (kind: NodeJS.Signals) => {
