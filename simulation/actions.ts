@@ -42,6 +42,8 @@ export type Action =
   | { readonly kind: 'slowBackend'; readonly process: string; readonly byMs: number; readonly ms: number }
   | { readonly kind: 'zookeeperDown' | 'postgresRestart'; readonly ms: number }
   | { readonly kind: 'wipe'; readonly initAfterMs: number }
+  /** Somebody deletes the leader's znodes, whose session lives on. */
+  | { readonly kind: 'depose' }
   /** `npm run cluster -- …` */
   | { readonly kind: 'administer'; readonly words: readonly string[] }
   | { readonly kind: 'stepClock'; readonly whose: string; readonly ms: number };
@@ -86,6 +88,7 @@ const WEIGHTS: Record<ActionKind, number> = {
   zookeeperDown: 1.5,
   postgresRestart: 3,
   wipe: 0.5,
+  depose: 3,
   administer: 4,
   stepClock: 2,
 };
@@ -186,6 +189,8 @@ class Draw {
         return { kind, ms: this.#faultMs() };
       case 'wipe':
         return { kind, initAfterMs: Math.ceil(this.#upTo(3_000)) };
+      case 'depose':
+        return { kind };
       case 'administer':
         return { kind, words: this.#wish() };
       case 'stepClock': {

@@ -7,8 +7,8 @@ export interface Mutant {
   /** Text that stands in the file once, and what stands there instead. */
   readonly find: string;
   readonly replace: string;
-  /** The same safeguard a second time. */
-  readonly also?: { readonly find: string; readonly replace: string };
+  /** A second safeguard against the same, which would hide that the first is missing. */
+  readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
 }
 
 const CLAIM = 'simulation/store/statements/claim-tasks.ts';
@@ -48,6 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (task?.status !== 'PENDING' || task.dueAt > x.nowMs) continue;",
     replace: "if (task?.status !== 'PENDING') continue;",
     also: {
+      file: CLAIM,
       find: "const stillDue = (t: TaskRow) => t.status === 'PENDING' && t.dueAt <= x.nowMs;",
       replace: "const stillDue = (t: TaskRow) => t.status === 'PENDING';",
     },
@@ -146,7 +147,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'apps/controller/publish.ts',
     find: "await zk.multi([{ op: 'check', path: paths.term, version: leadership.term }, ...ops]);",
     replace: 'await zk.multi([...ops]);',
-    also: { find: "if (!leadership.valid()) return 'SUPERSEDED';", replace: '' },
+    also: {
+      file: 'apps/controller/publish.ts',
+      find: "if (!leadership.valid()) return 'SUPERSEDED';",
+      replace: '',
+    },
   },
   {
     name: 'grant without waiting for the release',
@@ -192,11 +197,16 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'what is not known is run at first sight',
+    name: 'what is not known is run at first sight, whatever became of it',
     safeguard: 'an attempt that ends while the database is asked is not run again',
     file: 'apps/worker-node/reconciler.ts',
     find: 'const orphans = unknown.filter((row) => this.#suspects.has(attemptOf(row)));',
     replace: 'const orphans = unknown;',
+    also: {
+      file: 'simulation/store/statements/reads.ts',
+      find: "return t !== undefined && same && t.status === 'RUNNING' ? [{ id, payload: t.payload }] : [];",
+      replace: 'return t !== undefined && same ? [{ id, payload: t.payload }] : [];',
+    },
   },
   {
     name: 'the claim in flight is not left alone',

@@ -29,7 +29,7 @@ export async function hunt(mutant: Mutant, { seeds, steps }: HuntOptions): Promi
   try {
     for (const name of COPIED) await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
     await symlink(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
-    await mutate(join(copy, mutant.file), mutant);
+    await mutate(copy, mutant);
     const printed = await run(copy, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief']);
     const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
     if (seed === undefined) {
@@ -45,17 +45,16 @@ export async function hunt(mutant: Mutant, { seeds, steps }: HuntOptions): Promi
   }
 }
 
-async function mutate(path: string, { name, file, find, replace, also }: Mutant): Promise<void> {
-  let text = await readFile(path, 'utf8');
-  for (const edit of also === undefined ? [{ find, replace }] : [{ find, replace }, also]) {
-    const parts = text.split(edit.find);
+async function mutate(copy: string, { name, also, ...first }: Mutant): Promise<void> {
+  for (const { file, find, replace } of also === undefined ? [first] : [first, also]) {
+    const path = join(copy, file);
+    const parts = (await readFile(path, 'utf8')).split(find);
     invariant(
       parts.length === 2,
       `"${name}": its text stands ${parts.length - 1} times in ${file}, not once`,
     );
-    text = parts.join(edit.replace);
+    await writeFile(path, parts.join(replace));
   }
-  await writeFile(path, text);
 }
 
 /** What `npm run sim` prints in `directory`. */

@@ -23,8 +23,18 @@ describe('the simulation', () => {
       for (const { action } of drawSchedule(seededRandom(seed), 300)) if (action) drawn.add(action.kind);
     }
     expect([...drawn].sort()).toEqual([
-      ...['administer', 'blackHole', 'crash', 'cut', 'expire', 'loseNotifications', 'loseReply', 'pause'],
-      ...['postgresRestart', 'remove', 'slowBackend', 'slowWire', 'start', 'stepClock', 'stop', 'submit'],
+      ...['administer', 'blackHole', 'crash', 'cut', 'depose', 'expire', 'loseNotifications', 'loseReply'],
+      ...[
+        'pause',
+        'postgresRestart',
+        'remove',
+        'slowBackend',
+        'slowWire',
+        'start',
+        'stepClock',
+        'stop',
+        'submit',
+      ],
       ...['wedge', 'wipe', 'zookeeperDown'],
     ]);
   });

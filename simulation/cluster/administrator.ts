@@ -41,6 +41,25 @@ export class Administrator {
     if (this.#wished) for (const words of NO_WISHES) this.type(words);
   }
 
+  /** Deletes the znodes of whoever leads, and stands first in line: the next one leads while it does not know. */
+  depose(): void {
+    this.#last = this.#last.then(async () => {
+      const { election, leader } = this.#paths;
+      try {
+        const { children } = await this.#zk.getChildren(election);
+        const sequence = (name: string) => name.slice(name.lastIndexOf('-') + 1);
+        const [first] = children.sort((a, b) => (sequence(a) < sequence(b) ? -1 : 1));
+        if (first === undefined) return;
+        await this.#zk.multi([
+          { op: 'delete', path: leader, version: -1 },
+          { op: 'delete', path: `${election}/${first}`, version: -1 },
+        ]);
+      } catch {
+        // Nobody leads, or ZooKeeper is away.
+      }
+    });
+  }
+
   /** Types a command. It takes its turn after those before. */
   type(words: readonly string[]): void {
     this.#wished = true;

@@ -148,6 +148,8 @@ export class Cluster {
         this.#moves.wiped();
         this.ensemble.wipe();
         return this.#initialise(action.initAfterMs);
+      case 'depose':
+        return this.#administrator.depose();
       case 'administer':
         return this.#administrator.type(action.words);
       case 'stepClock':
