@@ -56,7 +56,8 @@ export interface Step {
   readonly thenMs: number;
 }
 
-export const WORKERS = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
+/** The last one joins when it is told to. */
+export const WORKERS = ['worker-1', 'worker-2', 'worker-3'];
 /** Takes back whatever {@link Action} `administer` may have asked for. */
 export const NO_WISHES: readonly (readonly string[])[] = [
   ['resume'],
@@ -136,7 +137,7 @@ class Draw {
   /** Mostly short, so that faults meet what is under way; now and then long enough for a lease to end. */
   pauseMs(): number {
     const share = this.#random.next();
-    return Math.ceil(this.#upTo(share < 0.88 ? 18 : share < 0.98 ? 130 : 1_600));
+    return Math.ceil(this.#upTo(share < 0.88 ? 15 : share < 0.98 ? 110 : 1_200));
   }
 
   action(kind: ActionKind): Action {

@@ -6,10 +6,13 @@ export type Direction = 'TO_SERVER' | 'TO_CLIENT';
 /** Most messages take less than a millisecond, a few a good deal longer. */
 const LATENCY_MS = { base: 0.1, spread: 0.9, slowShare: 0.02, slowSpread: 20 };
 
-interface Held {
+/** What was sent at one instant over one connection: it arrives in one piece. */
+interface Packet {
   readonly stream: Stream;
   readonly direction: Direction;
-  readonly arrive: () => void;
+  readonly sentAtMs: number;
+  readonly messages: (() => void)[];
+  arrived: boolean;
 }
 
 /** The network between one process and one server, and what is wrong with it at present. */
@@ -17,7 +20,7 @@ export class Wire {
   readonly #world: World;
   readonly #random: Random;
   readonly #holds = new Set<Direction>();
-  #held: Held[] = [];
+  #held: Packet[] = [];
   /** Added to each message at random, up to so much, in milliseconds. */
   slownessMs = 0;
 
@@ -45,12 +48,26 @@ export class Wire {
     this.#holds.clear();
     const held = this.#held;
     this.#held = [];
-    for (const { stream, direction, arrive } of held) this.carry(stream, direction, arrive);
+    for (const packet of held) this.#carry(packet);
   }
 
-  carry(stream: Stream, direction: Direction, arrive: () => void): void {
+  /** @param alone in a packet of its own, after which every promise settles before the next arrives */
+  send(stream: Stream, direction: Direction, arrive: () => void, alone: boolean): void {
+    const sentAtMs = this.#world.nowMs;
+    const last = stream.last[direction];
+    if (last !== undefined && !alone && !last.arrived && last.sentAtMs === sentAtMs) {
+      last.messages.push(arrive);
+      return;
+    }
+    const packet: Packet = { stream, direction, sentAtMs, messages: [arrive], arrived: false };
+    stream.last[direction] = alone ? undefined : packet;
+    this.#carry(packet);
+  }
+
+  #carry(packet: Packet): void {
+    const { stream, direction } = packet;
     if (this.#holds.has(direction)) {
-      this.#held.push({ stream, direction, arrive });
+      this.#held.push(packet);
       return;
     }
     const { base, spread, slowShare, slowSpread } = LATENCY_MS;
@@ -60,8 +77,12 @@ export class Wire {
     stream.lastArrivalMs[direction] = atMs;
     this.#world.schedule(atMs - this.#world.nowMs, () => {
       // What is still on its way when the black hole opens falls into it.
-      if (this.#holds.has(direction)) this.#held.push({ stream, direction, arrive });
-      else arrive();
+      if (this.#holds.has(direction)) {
+        this.#held.push(packet);
+        return;
+      }
+      packet.arrived = true;
+      for (const arrive of packet.messages) arrive();
     });
   }
 }
@@ -69,13 +90,14 @@ export class Wire {
 /** See {@link Wire.open}. */
 export class Stream {
   readonly #wire: Wire;
+  readonly last: Partial<Record<Direction, Packet | undefined>> = {};
   readonly lastArrivalMs: Record<Direction, number> = { TO_SERVER: 0, TO_CLIENT: 0 };
 
   constructor(wire: Wire) {
     this.#wire = wire;
   }
 
-  send(direction: Direction, arrive: () => void): void {
-    this.#wire.carry(this, direction, arrive);
+  send(direction: Direction, arrive: () => void, { alone = false } = {}): void {
+    this.#wire.send(this, direction, arrive, alone);
   }
 }

@@ -241,6 +241,26 @@ describe('the election', () => {
     await eventually('leads', () => waiting.leads(), SOON);
   });
 
+  it('removes a leader znode of its own that keeps the first in line waiting', async () => {
+    const zk = await zookeeper.connect();
+    await zk.create(
+      paths.leader,
+      leaderCodec.encode({ id: 'second', host: 'test', sinceMs: 0 }),
+      'EPHEMERAL',
+    );
+    const first = await controller('first');
+    await eventually('it stands in line', async () => (await candidates()).length === 1, SOON);
+    expect(first.terms).toEqual([]);
+    elections.push(
+      runElection({
+        ...{ zk, paths, id: 'second', host: 'test', clock: systemClock, random: systemRandom },
+        logger: pino({ level: 'silent' }),
+        onLead: () => Promise.resolve(),
+      }),
+    );
+    await eventually('the first leads', () => first.leads(), SOON);
+  });
+
   it('passes on when the leader gives up by itself, and lets it stand again', async () => {
     const [leader, standby] = await pair();
     leader.giveUp();

@@ -153,13 +153,30 @@ class Candidate {
       await this.#line.join(session);
       return 'AGAIN';
     }
-    if (place.predecessor !== undefined) return (await this.#watched(place.predecessor)) ? 'WAIT' : 'AGAIN';
-    const leader = await zk.exists(paths.leader, this.#wake);
-    if (leader !== null && !this.#sessions.has(leader.ephemeralOwner)) return 'WAIT';
+    // Only the first in line is woken by the leader's end.
+    const watcher = place.predecessor === undefined ? this.#wake : undefined;
+    const leader = await zk.exists(paths.leader, watcher);
+    const ours = leader !== null && this.#sessions.has(leader.ephemeralOwner);
+    if (place.predecessor !== undefined) {
+      // Left by a leadership of ours whose withdrawal was lost, and whose place in line somebody took: the first
+      // in line would wait for it, and we for the first.
+      if (ours) await this.#removeLeader(leader);
+      return (await this.#watched(place.predecessor)) ? 'WAIT' : 'AGAIN';
+    }
+    if (leader !== null && !ours) return 'WAIT';
     const term = await this.#take(leader);
     if (term === undefined) return 'AGAIN';
     await this.#lead(session, term);
     return 'LED';
+  }
+
+  async #removeLeader({ version }: Stat): Promise<void> {
+    const { zk, paths } = this.#options;
+    try {
+      await zk.delete(paths.leader, version);
+    } catch (error) {
+      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
+    }
   }
 
   /** Sets a watch on `path`; `false` where it is gone. By getData, which leaves no watch on what is not there. */

@@ -22,7 +22,7 @@ import { Postgres } from './postgres.ts';
 import { Users } from './users.ts';
 import { WorkerProcess } from './worker-process.ts';
 
-export const PARTITIONS = 8;
+const PARTITIONS = 6;
 /** T: half of what production has, so that more of them fit into a run. */
 const SESSION_TIMEOUT_MS = 2_000;
 const TICK_MS = 250;

@@ -191,7 +191,9 @@ export class Ensemble {
   }
 
   #send(connection: Connection, packet: Packet): void {
-    connection.stream.send('TO_CLIENT', () => connection.receive(packet));
+    // A watcher is called after the continuation of the read that set it.
+    const alone = packet.type !== 'reply';
+    connection.stream.send('TO_CLIENT', () => connection.receive(packet), { alone });
   }
 
   #close(connection: Connection, { keepSession = false } = {}): void {
