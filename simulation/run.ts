@@ -2,6 +2,7 @@ import { seededRandom } from '../libs/testing/seeded-random.ts';
 import type { Step } from './actions.ts';
 import { drawSchedule } from './actions.ts';
 import { Cluster } from './cluster/cluster.ts';
+import { unsettled } from './liveness.ts';
 import type { Violation } from './safety.ts';
 import { Transcript } from './transcript.ts';
 import { World } from './world.ts';
@@ -91,7 +92,7 @@ async function settle(world: World, cluster: Cluster, check: () => void): Promis
   const horizonMs = cluster.postgres.machine.clock.wallMs() + HORIZON_MS;
   for (;;) {
     await world.run(SLICE_MS, check);
-    const missing = cluster.unsettled(horizonMs);
+    const missing = unsettled(cluster, horizonMs);
     check();
     if (missing === undefined) return;
     if (world.nowMs > untilMs)

@@ -1,6 +1,5 @@
 import { bootstrapTree } from '../../libs/cluster/bootstrap.ts';
-import { clusterPaths, parseInstanceName } from '../../libs/cluster/paths.ts';
-import { planCodec } from '../../libs/cluster/records.ts';
+import { clusterPaths } from '../../libs/cluster/paths.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import { sleep } from '../../libs/core/clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
@@ -30,7 +29,7 @@ const WEDGED_AFTER_MS = 1_500;
 /** Clocks of different machines disagree by up to so much. */
 const SKEW_MS = 5_000;
 const UID = 'simulated';
-const PATHS = clusterPaths('sim');
+export const PATHS = clusterPaths('sim');
 
 /** The whole system in one process: the servers, the cluster's processes, its users, and what can befall them. */
 export class Cluster {
@@ -174,52 +173,6 @@ export class Cluster {
     }
     for (const id of CONTROLLERS) this.#startController(id);
     for (const id of WORKERS.slice(0, -1)) this.startWorker(id);
-  }
-
-  /**
-   * Whether what must follow once faults have stopped has come about; if not, what is missing.
-   *
-   * @param horizonMs tasks scheduled later than that, by the database's clock, are not waited for
-   */
-  unsettled(horizonMs: number): string | undefined {
-    const { database } = this.postgres;
-    const incarnations = this.#liveInstances();
-    for (const { partitionId, owner, incarnation } of database.owners) {
-      if (owner === null || incarnation === null || !incarnations.has(incarnation))
-        return `partition ${partitionId} has no living owner (${owner ?? 'none'})`;
-    }
-    const unbalanced = this.#unbalanced();
-    if (unbalanced !== undefined) return unbalanced;
-    for (const { id, status, scheduledAt } of database.tasks.values()) {
-      if (status === 'RUNNING' || (status === 'PENDING' && scheduledAt <= horizonMs))
-        return `task ${id} is ${status}`;
-    }
-    for (const id of this.users.expected)
-      if (!database.tasks.has(id)) this.safety.broken('P1', `task ${id} was acknowledged and is lost`);
-    return undefined;
-  }
-
-  /** P8: loads differ by at most one, unless a worker is in quarantine. */
-  #unbalanced(): string | undefined {
-    const data = this.ensemble.znodes.get(PATHS.plan);
-    if (data === undefined) return 'there is no plan';
-    const { workers, target, quarantined } = planCodec.decode(data, PATHS.plan);
-    if (quarantined !== undefined) return undefined;
-    const loads = new Map([...this.#liveInstances()].map(([, id]) => [id, 0]));
-    for (const index of target) loads.set(workers[index] ?? '', (loads.get(workers[index] ?? '') ?? 0) + 1);
-    const [least, most] = [Math.min(...loads.values()), Math.max(...loads.values())];
-    return most - least > 1 ? `the loads of workers are between ${least} and ${most}` : undefined;
-  }
-
-  /** Incarnations with a live node, each with its worker's id. */
-  #liveInstances(): Map<string, string> {
-    const live = new Map<string, string>();
-    for (const path of this.ensemble.znodes.keys()) {
-      if (!path.startsWith(`${PATHS.live}/`)) continue;
-      const instance = parseInstanceName(path.slice(PATHS.live.length + 1));
-      if (instance !== undefined) live.set(instance.incarnation, instance.id);
-    }
-    return live;
   }
 
   startWorker(id: string): void {

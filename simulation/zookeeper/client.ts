@@ -13,22 +13,15 @@ import type {
 } from '../../libs/cluster/zookeeper.ts';
 import { backoffMs } from '../../libs/core/backoff.ts';
 import type { Timer } from '../../libs/core/clock.ts';
-import { invariant, unreachable } from '../../libs/core/invariant.ts';
+import { invariant } from '../../libs/core/invariant.ts';
 import type { Random } from '../../libs/core/random.ts';
 import { OPEN_ACL } from '../../libs/embedded/zookeeper/acl.ts';
-import type {
-  MultiResult,
-  Reply,
-  ReplyBody,
-  Request,
-  Stat as WireStat,
-  WatchEvent,
-  WriteOp,
-} from '../../libs/embedded/zookeeper/protocol.ts';
-import { CreateFlag, ErrorCode } from '../../libs/embedded/zookeeper/protocol.ts';
+import type { Reply, ReplyBody, Request, WatchEvent } from '../../libs/embedded/zookeeper/protocol.ts';
+import { ErrorCode } from '../../libs/embedded/zookeeper/protocol.ts';
 import type { Thread } from '../thread.ts';
 import type { Wire } from '../wire.ts';
 import type { Connection, Ensemble, Packet } from './ensemble.ts';
+import { flagsOf, multiResults, toStat, toWriteOp } from './messages.ts';
 
 export interface ClientOptions {
   readonly ensemble: Ensemble;
@@ -384,50 +377,4 @@ function register(session: Session, request: Request, { err }: Reply, watcher: W
   const watchers = of.get(path);
   if (watchers === undefined) of.set(path, new Set([watcher]));
   else watchers.add(watcher);
-}
-
-function flagsOf(mode: CreateMode): number {
-  const ephemeral = mode.startsWith('EPHEMERAL') ? CreateFlag.EPHEMERAL : 0;
-  return ephemeral | (mode.endsWith('SEQUENTIAL') ? CreateFlag.SEQUENTIAL : 0);
-}
-
-function toWriteOp(op: Op): WriteOp {
-  switch (op.op) {
-    case 'create':
-      return { type: 'create', path: op.path, data: op.data, acl: OPEN_ACL, flags: flagsOf(op.mode) };
-    case 'setData':
-      return { type: 'setData', path: op.path, data: op.data, version: op.version };
-    case 'delete':
-      return { type: 'delete', path: op.path, version: op.version };
-    case 'check':
-      return { type: 'check', path: op.path, version: op.version };
-    default:
-      return unreachable(op);
-  }
-}
-
-function multiResults(ops: readonly Op[], results: readonly MultiResult[]): OpResult[] {
-  const refused = results.findIndex((result) => result.type === 'error' && result.err !== ErrorCode.OK);
-  const culprit = results[refused];
-  if (culprit?.type === 'error')
-    throw errorOfCode(culprit.err, 'multi', ops[refused]?.path, { opIndex: refused });
-  return results.map((result): OpResult => {
-    switch (result.type) {
-      case 'create':
-        return { op: 'create', path: result.path };
-      case 'setData':
-        return { op: 'setData', stat: toStat(result.stat) };
-      case 'delete':
-      case 'check':
-        return { op: result.type };
-      case 'error':
-        throw errorOfCode(result.err, 'multi');
-      default:
-        return unreachable(result);
-    }
-  });
-}
-
-function toStat({ ctime, mtime, ...rest }: WireStat): Stat {
-  return { ...rest, ctimeMs: Number(ctime), mtimeMs: Number(mtime) };
 }
