@@ -171,7 +171,12 @@ class Draw {
         return { kind, ...this.#way(), directions, ms: this.#faultMs() };
       }
       case 'slowWire':
-        return { kind, ...this.#way(), byMs: Math.ceil(this.#upTo(1_500)), ms: this.#faultMs() };
+        return {
+          kind,
+          ...this.#way(),
+          byMs: Math.ceil(this.#upTo(this.#pick([100, 1_500, 4_000]))),
+          ms: this.#faultMs(),
+        };
       case 'loseReply': {
         const { process, server } = this.#way();
         return { kind, process, server, to: this.#pick(server === 'postgres' ? STATEMENTS : REQUESTS) };

@@ -144,7 +144,7 @@ export class Safety {
 
   /** Whether nothing has been wrong with this very process for long enough to make up for what was. */
   #isWell(process: WorkerProcess): boolean {
-    return !process.dead && process.healthy && this.#nowMs() - process.troubledUntilMs > 2 * this.#leaseMs;
+    return !process.dead && process.healthy && this.#nowMs() - process.troubledUntilMs > this.#leaseMs;
   }
 
   // ------------------------------------------------------------------ ZooKeeper
