@@ -111,11 +111,12 @@ const REQUESTS = ['multi', 'setData', 'create', 'any'];
 
 /** Draws a schedule of `steps` steps. The same randomness gives the same schedule. */
 export function drawSchedule(random: Random, steps: number): Step[] {
-  const draw = new Draw(random);
+  // In every fourth run tasks take long, so that partitions move and servers go away while they run.
+  const draw = new Draw(random, random.next() < 0.25 ? 0.9 : 0.2);
   const kinds = (Object.keys(WEIGHTS) as ActionKind[]).filter(
     (kind) => ALWAYS.includes(kind) || random.next() < SHARE_OF_KINDS,
   );
-  const shareOfActions = 0.2 + 0.4 * random.next();
+  const shareOfActions = 0.1 + 0.4 * random.next();
   return Array.from({ length: steps }, () => ({
     action: random.next() < shareOfActions ? draw.action(draw.weighted(kinds)) : undefined,
     thenMs: draw.pauseMs(),
@@ -124,9 +125,11 @@ export function drawSchedule(random: Random, steps: number): Step[] {
 
 class Draw {
   readonly #random: Random;
+  readonly #shareOfLong: number;
 
-  constructor(random: Random) {
+  constructor(random: Random, shareOfLong: number) {
     this.#random = random;
+    this.#shareOfLong = shareOfLong;
   }
 
   weighted(kinds: readonly ActionKind[]): ActionKind {
@@ -213,7 +216,10 @@ class Draw {
       count: 1 + Math.floor(this.#upTo(3)),
       delayMs:
         this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.9 ? 1_500 : 7_000)),
-      sleepMs: this.#random.next() < 0.5 ? 0 : Math.ceil(this.#upTo(this.#random.next() < 0.6 ? 100 : 4_000)),
+      sleepMs:
+        this.#random.next() < this.#shareOfLong
+          ? Math.ceil(this.#upTo(5_000))
+          : Math.ceil(this.#upTo(this.#pick([1, 100]))),
       fail: this.#random.next() < 0.85 ? 0 : 1,
       stuckMs: stuck ? Math.ceil(this.#upTo(5_000)) : 0,
     };

@@ -82,13 +82,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const cancelled = false;',
   },
   {
-    name: 'recovery before everybody could renew',
-    safeguard: 'after an outage of the database nobody is taken for dead at once',
-    file: RECOVER,
-    find: 'if (session.unbrokenSince + session.leaseMs > x.nowMs) continue;',
-    replace: '',
-  },
-  {
     name: 'recovery by a clock that is ahead',
     safeguard: 'a lease is judged by the database’s clock',
     file: RECOVER,

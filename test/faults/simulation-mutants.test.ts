@@ -5,7 +5,7 @@ import { hunt } from '../../simulation/mutation.ts';
 
 describe('the simulation notices', () => {
   it.each(MUTANTS)('$name', async (mutant) => {
-    const caught = await hunt(mutant, { seeds: 500, steps: 300 });
+    const caught = await hunt(mutant, { seeds: 1_000, steps: 300 });
     expect(caught, `${mutant.safeguard}: its loss was not noticed`).toBeDefined();
   });
 });
