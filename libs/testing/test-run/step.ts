@@ -17,24 +17,27 @@ const PROGRAMS = new URL('../../../node_modules/.bin/', import.meta.url);
 /** A program that an npm package of ours brings, and its arguments. */
 export type Tool = readonly [name: string, ...args: string[]];
 
-/** Programs that must all exit with code 0; one after the other, all of them. */
+/** Programs that must all exit with code 0; side by side. */
 export function check(title: string, tools: readonly Tool[]): Step {
   return {
     title,
     async run(signal) {
-      let exitCode = 0;
-      for (const tool of tools) exitCode ||= await execute(tool, signal);
-      return countCheck(exitCode);
+      const exitCodes = await Promise.all(tools.map((tool) => execute(tool, signal)));
+      return countCheck(Math.max(...exitCodes));
     },
   };
 }
 
-/** A project of vitest.config.ts, with `env` over our environment. */
-export function vitest(title: string, project: string, env: NodeJS.ProcessEnv = {}): Step {
+/** A project of vitest.config.ts, with `env` over our environment; `args` are for vitest. */
+export function vitest(
+  title: string,
+  project: string,
+  { env = {}, args: more = [] }: { env?: NodeJS.ProcessEnv; args?: readonly string[] } = {},
+): Step {
   return {
     title,
     async run(signal) {
-      const args = ['run', '--project', project, '--reporter=default', '--reporter=json'];
+      const args = ['run', '--project', project, '--reporter=default', '--reporter=json', ...more];
       return withTemporaryFile(async (file) => {
         const exitCode = await execute(['vitest', ...args, `--outputFile.json=${file}`], signal, env);
         return countTests((await readJson(file)) as VitestReport | undefined, exitCode);
