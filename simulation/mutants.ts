@@ -7,6 +7,8 @@ export interface Mutant {
   /** Text that stands in the file once, and what stands there instead. */
   readonly find: string;
   readonly replace: string;
+  /** Noticed once in thousands of seeds only: not hunted by a test. */
+  readonly rare?: true;
   /** A second safeguard against the same, which would hide that the first is missing. */
   readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
 }
@@ -80,6 +82,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVER,
     find: 'const cancelled = newest.cancelRequestedAt !== null;',
     replace: 'const cancelled = false;',
+  },
+  {
+    name: 'recovery before everybody could renew',
+    safeguard: 'after an outage of the database nobody is taken for dead at once',
+    rare: true,
+    file: RECOVER,
+    find: 'if (session.unbrokenSince + session.leaseMs > x.nowMs) continue;',
+    replace: '',
   },
   {
     name: 'recovery by a clock that is ahead',
@@ -203,6 +213,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the claim in flight is not left alone',
+    rare: true,
     safeguard: 'what a claim took whose reply is on its way is not taken for lost',
     file: 'apps/worker-node/reconciler.ts',
     find: '!executor.has(row.id, row.attempt) && !claims.includes(row.claimId)',

@@ -11,6 +11,8 @@ import { SimulatedZooKeeper } from '../zookeeper/client.ts';
 import type { Ensemble } from '../zookeeper/ensemble.ts';
 
 const ATTEMPTS = 20;
+/** What was wished must not outlast the faults. */
+const ATTEMPTS_TO_TAKE_BACK = 300;
 const AGAIN_AFTER_MS = 300;
 
 /** Somebody at a terminal: `npm run cluster -- …`, one command after the other, each again if it has failed. */
@@ -38,7 +40,7 @@ export class Administrator {
 
   /** Wishes nothing any more. */
   takeBack(): void {
-    if (this.#wished) for (const words of NO_WISHES) this.type(words);
+    if (this.#wished) for (const words of NO_WISHES) this.type(words, ATTEMPTS_TO_TAKE_BACK);
   }
 
   /** Deletes the znodes of whoever leads, and stands first in line: the next one leads while it does not know. */
@@ -61,12 +63,12 @@ export class Administrator {
   }
 
   /** Types a command. It takes its turn after those before. */
-  type(words: readonly string[]): void {
+  type(words: readonly string[], attempts = ATTEMPTS): void {
     this.#wished = true;
     const line = readCommandLine(words);
     invariant(line.kind === 'run', `no such command: ${words.join(' ')}`);
     this.#last = this.#last.then(async () => {
-      for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      for (let attempt = 1; attempt <= attempts; attempt += 1) {
         try {
           await administer(
             {
