@@ -28,6 +28,8 @@ const HELP = `Runs a whole cluster in one process, on virtual time, with faults 
 `;
 
 const PROGRESS_MS = 5_000;
+/** Tried for each mutant, unless told otherwise. */
+const MUTANT_SEEDS = 1_000;
 const TRANSCRIPT_LINES = 400;
 
 async function main(): Promise<number> {
@@ -91,7 +93,7 @@ function readOptions(): One | Many | string {
   }
   const steps = Number(values.steps);
   if (values.seed !== undefined && values.seeds !== undefined) return 'give --seed or --seeds, not both';
-  if (values.seeds === undefined) {
+  if (values.seeds === undefined && !values.mutants) {
     return {
       seed: Number(values.seed ?? values.from),
       steps,
@@ -102,7 +104,17 @@ function readOptions(): One | Many | string {
   const threads = values.threads === undefined ? undefined : Math.max(1, Number(values.threads));
   const { all, shrink: wanted, brief, mutants, only } = values;
   const from = Number(values.from);
-  return { from, count: Number(values.seeds), steps, threads, all, shrink: wanted, brief, mutants, only };
+  return {
+    from,
+    count: Number(values.seeds ?? MUTANT_SEEDS),
+    steps,
+    threads,
+    all,
+    shrink: wanted,
+    brief,
+    mutants,
+    only,
+  };
 }
 
 async function runOne({ seed, steps, shrink: wanted, transcript }: One): Promise<number> {

@@ -160,7 +160,8 @@ class Candidate {
     if (place.predecessor !== undefined) {
       // Left by a leadership of ours whose withdrawal was lost, and whose place in line somebody took: the first
       // in line would wait for it, and we for the first.
-      if (ours) await this.#removeLeader(leader);
+      // One of a session before this goes with that session.
+      if (leader?.ephemeralOwner === session.sessionId) await this.#removeLeader(leader);
       return (await this.#watched(place.predecessor)) ? 'WAIT' : 'AGAIN';
     }
     if (leader !== null && !ours) return 'WAIT';

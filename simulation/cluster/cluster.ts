@@ -184,7 +184,7 @@ export class Cluster {
         postgres: this.postgres,
         wedgedAfterMs: WEDGED_AFTER_MS,
         handlerFor: (process) => this.#handlerFor(process),
-        onExit: (error, expected) => this.#exited(id, error, expected),
+        onExit: (error) => this.#exited(id, error),
       }),
     );
   }
@@ -193,7 +193,7 @@ export class Cluster {
     if (this.controllers.get(id)?.dead === false) return;
     this.controllers.set(
       id,
-      new ControllerProcess({ ...this.#common(id), onExit: (error) => this.#exited(id, error, false) }),
+      new ControllerProcess({ ...this.#common(id), onExit: (error) => this.#exited(id, error) }),
     );
   }
 
@@ -215,10 +215,10 @@ export class Cluster {
     };
   }
 
-  /** A process that must not start ends, as in production; any other fault of its main function is one of ours. */
-  #exited(id: string, error: Error, expected: boolean): void {
+  /** No process has a reason to end by itself: all are of one cluster, and no two have one id. */
+  #exited(id: string, error: Error): void {
     this.#transcript.add(id, () => `exits: ${error.message}`);
-    if (!expected) this.safety.broken('no fault of ours', `${id}: ${error.stack ?? error.message}`);
+    this.safety.broken('no fault of ours', `${id}: ${error.stack ?? error.message}`);
     this.#process(id)?.kill();
   }
 

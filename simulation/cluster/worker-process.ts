@@ -1,7 +1,6 @@
 import { clusterPaths } from '../../libs/cluster/paths.ts';
 import type { Random } from '../../libs/core/random.ts';
 import { workerApplicationName } from '../../libs/db/client.ts';
-import { StartupError } from '../../libs/runtime/app-process.ts';
 import type { Handler } from '../../apps/worker-node/handlers/handler.ts';
 import type { Keeper, KeeperListener } from '../../apps/worker-node/keeper/keeper.ts';
 import { Participant } from '../../apps/worker-node/keeper/participant.ts';
@@ -27,8 +26,8 @@ export interface WorkerProcessOptions {
   readonly wallOffsetMs: number;
   readonly handlerFor: (process: WorkerProcess) => (name: string) => Handler;
   readonly say: Say;
-  /** Its main function has failed: with `expected`, as one that must not start does. */
-  readonly onExit: (error: Error, expected: boolean) => void;
+  /** Its main function has failed. */
+  readonly onExit: (error: Error) => void;
 }
 
 /** How long a message between the threads takes. */
@@ -86,7 +85,7 @@ export class WorkerProcess {
         ),
     });
     this.#worker.run().catch((error: unknown) => {
-      if (!this.dead) options.onExit(error as Error, error instanceof StartupError);
+      if (!this.dead) options.onExit(error as Error);
     });
     postgres.database.onTaskDue((partitions) => {
       if (this.#listening && !this.dead)

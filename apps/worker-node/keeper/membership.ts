@@ -58,7 +58,11 @@ export class Membership {
   async joined(): Promise<string | undefined> {
     const { zk, random, logger } = this.#options;
     const state = zk.state;
-    if (state.kind !== 'CONNECTED') return undefined;
+    if (state.kind !== 'CONNECTED') {
+      // While ZooKeeper is away no session of a predecessor's can expire: our patience begins anew.
+      this.#waitingSinceMs = undefined;
+      return undefined;
+    }
     if (this.#current?.epoch === state.epoch && this.#current.joined) {
       const { incarnation } = this.#current;
       const live = await zk.exists(this.#options.paths.liveInstance(this.#options.workerId, incarnation));
