@@ -142,6 +142,7 @@ export class Pipeline {
     const history = { epoch, sinceMs: this.#tenure.observe(current, nowMs) };
     const targetOf = (assignment: Assignment) => steady(assignment, current, history);
     if (mode.mode !== 'AUTO') {
+      this.#balancing.reset();
       const waitMs = mode.untilMs === undefined ? Infinity : mode.untilMs - this.#options.clock.wallMs();
       return { target: targetOf(urgent), waitMs };
     }

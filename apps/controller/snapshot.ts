@@ -4,7 +4,7 @@ import type { Ack, Codec, Grants, Live, Meta, Mode, Plan, WorkerWish } from '../
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import type { Watcher, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import type { PlanState } from '../../libs/core/transition.ts';
-import { readAcks, readGrants, readLive, readWishes } from './worker-records.ts';
+import { readAcks, readGrants, readLive, readRecord, readWishes } from './worker-records.ts';
 
 /** A record with the version of its znode, which a write of it depends on. */
 export type Versioned<T> = T & { readonly version: number };
@@ -58,7 +58,7 @@ export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | n
   if ((await zk.exists(paths.meta, watcher)) === null) return null;
   const [metaRead, modeRead, planRead, { live, selves, names }, grants, wishes] = await Promise.all([
     read(source, paths.meta, metaCodec),
-    read(source, paths.mode, modeCodec),
+    readRecord(source, paths.mode, modeCodec, watcher),
     read(source, paths.plan, planCodec),
     readLive(source),
     readGrants(source),
@@ -70,7 +70,7 @@ export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | n
   return {
     meta,
     mode: modeRead?.record ?? { mode: 'AUTO' },
-    modeVersion: modeRead?.version ?? -1,
+    modeVersion: modeRead?.stat.version ?? -1,
     plan: planState(planRead.record, meta.partitions, paths.plan),
     planVersion: planRead.version,
     planOperation: planRead.record.operation,

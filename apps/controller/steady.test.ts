@@ -50,6 +50,15 @@ describe('which of equals move', () => {
     expect(Math.max(...rollingRestart(64, 5))).toBe(2);
   });
 
+  it('leaves alone what a limit takes from a worker that sheds for balance too', () => {
+    const current = Array<string>(12).fill('d');
+    const workers = [{ id: 'd', maxPartitions: 6 }, { id: 'e' }, { id: 'f' }, { id: 'g' }];
+    const planned = assign(current, workers, { balance: true });
+    expect(new Set(planned.moves.map(({ reason }) => reason))).toEqual(new Set(['LIMIT', 'BALANCE']));
+    const history = { sinceMs: Array<number>(12).fill(0), epoch: Array<number>(12).fill(1) };
+    expect(loadsOf(steady(planned, current, history))).toEqual({ d: 3, e: 3, f: 3, g: 3 });
+  });
+
   it('and a third time one at most, where they cannot', () => {
     for (const partitions of [59, 61, 63, 69, 254, 1_024]) {
       const moved = rollingRestart(partitions, 5);

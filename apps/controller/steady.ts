@@ -46,8 +46,14 @@ export function steady({ target, moves }: Assignment, current: Targets, history:
     moves.filter(({ reason }) => reason === 'BALANCE'),
     ({ from }) => from,
   );
+  // What leaves its worker for another reason does so whatever is given up for balance.
+  const forced = new Set(
+    moves.filter(({ reason }) => reason !== 'BALANCE').map(({ partition }) => partition),
+  );
   const held = new Map<string | null, number[]>([...shed.keys()].map((donor) => [donor, []]));
-  current.forEach((worker, partition) => held.get(worker)?.push(partition));
+  current.forEach((worker, partition) => {
+    if (!forced.has(partition)) held.get(worker)?.push(partition);
+  });
   for (const [donor, partitions] of held) {
     const receivers = shed.get(donor) ?? [];
     partitions.sort((a, b) => (sinceMs[b] ?? 0) - (sinceMs[a] ?? 0) || movedMore(b, a) || b - a);

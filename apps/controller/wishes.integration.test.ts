@@ -54,6 +54,16 @@ describe('a wish', () => {
     expect(await leader.loads()).toEqual({ a: 2, b: 10 });
   });
 
+  it('as a mode makes no sense either: the controller goes on as if there were none', async () => {
+    for (const id of ['a', 'b']) await cluster.join(id);
+    await (
+      await cluster.observer()
+    ).setData(cluster.paths.mode, Buffer.from('{"v":1,"mode":"AUTOMATIC"}'), -1);
+    await leader.balance();
+    expect(await leader.loads()).toEqual({ a: 6, b: 6 });
+    expect(leader.warnings).toEqual([expect.stringMatching(/mode: not a mode record.*absent$/)]);
+  });
+
   it('is heeded in MAINTENANCE, which balances nothing, and waits while PAUSED', async () => {
     for (const id of ['a', 'b']) await cluster.join(id);
     await leader.balance();

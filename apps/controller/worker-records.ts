@@ -100,8 +100,8 @@ export async function readAcks(
   return { acks, farewells };
 }
 
-/** `null` where there is no such znode. */
-async function readRecord<T>(
+/** `null` where there is no such znode; a record that makes no sense is reported, and is none. */
+export async function readRecord<T>(
   { zk, onUnreadable }: SnapshotSource,
   path: string,
   codec: Codec<T>,
