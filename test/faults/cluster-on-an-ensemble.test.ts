@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { hasDebianZooKeeper } from '../../libs/testing/real-servers.ts';
+import { startDebianEnsemble } from '../../libs/testing/zookeeper/debian.ts';
+import type { Ensemble, EnsembleMember } from '../../libs/testing/zookeeper/debian.ts';
 import { ClusterUnderTest } from '../e2e/cluster-under-test.ts';
 import { movedBetween } from '../e2e/moves.ts';
 import { ClaimWitness } from './claim-witness.ts';
-import { Ensemble } from './ensemble.ts';
 import { percentile, SteadyLoad } from './steady-load.ts';
 
 const WITHOUT_QUORUM_MS = 8_000;
@@ -18,12 +19,12 @@ describe.skipIf(!available)('a cluster on an ensemble of three real ZooKeepers',
   let witness: ClaimWitness;
   let load: SteadyLoad;
   beforeAll(async () => {
-    ensemble = await Ensemble.start();
+    ensemble = await startDebianEnsemble(500);
     closers.push(() => ensemble.stop());
     cluster = await ClusterUnderTest.start({
       workers: 3,
       controllers: 2,
-      zookeeperConnect: ensemble.connectString,
+      zookeeperConnect: ensemble.members.map(({ connectString }) => connectString).join(','),
     });
     closers.push(() => cluster.stop());
     witness = await ClaimWitness.install(cluster.databaseUrl);
@@ -34,6 +35,17 @@ describe.skipIf(!available)('a cluster on an ensemble of three real ZooKeepers',
   afterAll(async () => {
     for (const close of closers.reverse()) await close();
   });
+
+  /** The member that leads. */
+  const leader = (): Promise<EnsembleMember> =>
+    eventually(
+      'a leader',
+      async () => {
+        for (const member of ensemble.members) if ((await member.mode()) === 'leader') return member;
+        return undefined;
+      },
+      { withinMs: 30_000 },
+    );
 
   /** Does `fault` and waits until one more worker has been given exactly its share, and then stopped again. */
   async function through(what: string, fault: () => Promise<void>): Promise<void> {
@@ -60,19 +72,21 @@ describe.skipIf(!available)('a cluster on an ensemble of three real ZooKeepers',
   }
 
   it('handles tasks and rebalances while its leader is killed', async () => {
-    await through('leader killed', async () => ensemble.kill(await ensemble.leader()));
-    await ensemble.startAll();
+    const killed = await leader();
+    await through('leader killed', () => killed.down());
+    await killed.up();
   });
 
   it('handles tasks while the quorum is lost, and rebalances when it is regained', async () => {
     await through('quorum lost', async () => {
-      const leader = await ensemble.leader();
+      const first = await leader();
+      const lost = [first, ...ensemble.members.filter((member) => member !== first).slice(0, 1)];
       const lostAtMs = Date.now();
-      await ensemble.kill(leader, (leader + 1) % 3);
+      await Promise.all(lost.map((member) => member.down()));
       await eventually('it has been lost for long', () => Date.now() - lostAtMs > WITHOUT_QUORUM_MS, {
         withinMs: 2 * WITHOUT_QUORUM_MS,
       });
-      await ensemble.startAll();
+      await Promise.all(lost.map((member) => member.up()));
     });
     for (const name of ['controller-1', 'controller-2', 'worker-1', 'worker-2', 'worker-3'])
       expect([name, cluster.app(name).running]).toEqual([name, true]);
