@@ -193,6 +193,13 @@ export const MUTANTS: readonly Mutant[] = [
       'await znodes.acknowledge({ ...acknowledge(state, grants, incarnation, []), owned: {} }, incarnation);',
   },
   {
+    name: 'the keeper fails for a reason of its own',
+    safeguard: 'no process ends for a reason that waiting would have mended',
+    file: 'apps/worker-node/keeper/participant.ts',
+    find: 'await this.#release(release);',
+    replace: "await this.#release(release);\n      if (release.length > 0) throw new TypeError('a bug');",
+  },
+  {
     name: 'what a lost reply claimed is not read back',
     safeguard: 'a claim whose reply was lost is found and run',
     file: 'apps/worker-node/reconciler.ts',

@@ -159,8 +159,7 @@ class Candidate {
     const ours = leader !== null && this.#sessions.has(leader.ephemeralOwner);
     if (place.predecessor !== undefined) {
       // Left by a leadership of ours whose withdrawal was lost, and whose place in line somebody took: the first
-      // in line would wait for it, and we for the first.
-      // One of a session before this goes with that session.
+      // in line would wait for it, and we for the first. One of a session before this one goes with that session.
       if (leader?.ephemeralOwner === session.sessionId) await this.#removeLeader(leader);
       return (await this.#watched(place.predecessor)) ? 'WAIT' : 'AGAIN';
     }

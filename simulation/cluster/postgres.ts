@@ -7,11 +7,7 @@ import type { Stream, Wire } from '../wire.ts';
 import type { World } from '../world.ts';
 
 export type Stores = ReturnType<typeof simulatedStores>;
-type StatementListener = (
-  process: string,
-  statement: string,
-  what: 'executed' | 'committed' | 'refused',
-) => void;
+type StatementListener = (process: string, statement: string, what: 'executed' | 'committed') => void;
 
 /** Hold no locks that anyone could wait for. */
 const READS = new Set(['peek-due', 'running-tasks', 'task-payloads', 'read-meta']);

@@ -47,7 +47,6 @@ export class WorkerProcess {
   readonly dbWire: Wire;
   /** Until when something was last wrong with this process alone, not with the servers. */
   troubledUntilMs = 0;
-  stopping = false;
   #listening = true;
   readonly #options: WorkerProcessOptions;
   readonly #pools: Pool[] = [];
@@ -120,7 +119,6 @@ export class WorkerProcess {
 
   /** SIGTERM. Resolves when the process has ended. */
   async stop(): Promise<void> {
-    this.stopping = true;
     await this.#worker.stop();
     this.kill();
   }

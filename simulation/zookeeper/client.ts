@@ -35,7 +35,6 @@ export interface ClientOptions {
 type WatchKind = 'data' | 'exist' | 'child';
 
 interface Pending {
-  readonly request: Request;
   readonly sent: Instant;
   readonly settle: (reply: Reply) => void;
   readonly lose: () => void;
@@ -332,7 +331,7 @@ export class SimulatedZooKeeper implements ZooKeeper {
         resolve(reply);
       };
       this.#xid += 1;
-      this.#pending.set(this.#xid, { request, sent, settle, lose });
+      this.#pending.set(this.#xid, { sent, settle, lose });
       this.#send(connection, this.#xid, request);
     });
   }

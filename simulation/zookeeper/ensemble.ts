@@ -61,10 +61,6 @@ export class Ensemble {
     this.#tick();
   }
 
-  get up(): boolean {
-    return this.#up;
-  }
-
   /** The data of every znode, for those who check. */
   get znodes(): ReadonlyMap<string, Buffer> {
     return this.#znodes;
