@@ -2,11 +2,13 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { workerWishCodec } from '../../libs/cluster/records.ts';
+import type { Move } from '../../libs/core/assignment.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { startTestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import type { TestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import { ClusterUnderTest, isSettled, loads } from '../controller/testing/cluster-under-test.ts';
+import type { ScriptedWorker } from '../controller/testing/scripted-worker.ts';
 import { administer } from './admin.ts';
 import type { Administration, Answer } from './admin.ts';
 import { readCommandLine } from './command-line.ts';
@@ -40,13 +42,19 @@ async function say(line: string): Promise<Answer> {
   if (commandLine.kind !== 'run') throw new Error(`${line}: ${commandLine.kind}`);
   return administer(admin, commandLine.command);
 }
+interface DryRun {
+  readonly moves: readonly Move[];
+  readonly afterResume: readonly Move[] | null;
+}
 const status = async () => (await say('status')).json as ClusterStatus;
 
-async function startThree(): Promise<void> {
+/** Returns the first of them. */
+async function startThree(): Promise<ScriptedWorker> {
   await cluster.initialise(12);
   await cluster.startController('c1');
-  for (const id of ['w1', 'w2', 'w3']) await cluster.join(id);
+  const [first] = [await cluster.join('w1'), await cluster.join('w2'), await cluster.join('w3')];
   await loadsBecome({ w1: 4, w2: 4, w3: 4 });
+  return first;
 }
 
 const loadsBecome = (expected: Record<string, number>) =>
@@ -89,11 +97,16 @@ describe('an administrator', () => {
       /^mode: PAUSED until .* \(looking\)$/,
     );
     await say('drain w1');
-    expect((await say('plan --dry-run')).text).toBe('0 moves (mode PAUSED, 3 live workers)');
+    const [heading, resuming, ...moves] = (await say('plan --dry-run')).text.split('\n');
+    expect(heading).toMatch(/^0 moves \(mode PAUSED until .* \(looking\), 3 live workers\)$/);
+    expect([resuming, moves.length]).toEqual(['4 moves after resume', 4]);
+    expect(moves[0]).toMatch(/^partition \d+: w1 → w2 \(w1 drains\)$/);
     await say('maintenance on');
     await loadsBecome({ w1: 0, w2: 6, w3: 6 });
     await say('enable w1');
-    expect((await say('plan --dry-run')).json).toEqual({ mode: 'MAINTENANCE', moves: [] });
+    const { json } = await say('plan --dry-run');
+    expect(json).toMatchObject({ mode: 'MAINTENANCE', until: null, reason: null, moves: [] });
+    expect((json as DryRun).afterResume).toHaveLength(4);
 
     await say('pause');
     await expect(say('maintenance off')).rejects.toThrow('the cluster is PAUSED, not in MAINTENANCE');
@@ -101,7 +114,24 @@ describe('an administrator', () => {
     await loadsBecome({ w1: 4, w2: 4, w3: 4 });
   });
 
-  it('gets from a dry run exactly the moves that the controller then makes', async () => {
+  it('gets from a dry run exactly the moves that the controller makes once resumed', async () => {
+    const first = await startThree();
+    await first.leave();
+    await loadsBecome({ w2: 6, w3: 6 });
+    await say('pause');
+    await cluster.join('w1');
+    const before = (await cluster.snapshot()).plan.target;
+    const { moves, afterResume } = (await say('plan --dry-run')).json as DryRun;
+    expect(moves).toEqual([]);
+    expect(afterResume?.map(({ to }) => to)).toEqual(['w1', 'w1', 'w1', 'w1']);
+    await say('resume');
+    await loadsBecome({ w2: 4, w3: 4, w1: 4 });
+    const { target } = (await cluster.snapshot()).plan;
+    const moved = target.flatMap((to, partition) => (to === before[partition] ? [] : [{ partition, to }]));
+    expect(afterResume?.map(({ partition, to }) => ({ partition, to }))).toEqual(moved);
+  });
+
+  it('gets from a dry run exactly the moves of a controller that has yet to come', async () => {
     await cluster.initialise(12);
     for (const id of ['w1', 'w2']) await cluster.join(id);
     const before = await cluster.snapshot();
@@ -112,7 +142,7 @@ describe('an administrator', () => {
     expect(await cluster.snapshot()).toEqual(before);
     await cluster.startController('c1');
     await loadsBecome({ w1: 6, w2: 6 });
-    const { moves } = json as { moves: { partition: number; to: string }[] };
+    const { moves } = json as DryRun;
     const { target } = (await cluster.snapshot()).plan;
     expect(moves.map(({ partition, to }) => [partition, to])).toEqual(target.map((to, p) => [p, to]));
   });

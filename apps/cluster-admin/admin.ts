@@ -81,17 +81,25 @@ async function readLeader({ zk, paths }: Administration): Promise<Leader | null>
   }
 }
 
-/** The moves a controller would make, as it works them out itself. */
+/** The moves a controller would make, as it works them out itself; and in another mode than AUTO, those of resume. */
 function dryRun(snapshot: Snapshot, wallMs: number): Omit<Answer, 'warnings'> {
-  const mode = modeAt(snapshot.mode, wallMs);
+  const inForce = modeAt(snapshot.mode, wallMs);
   const quarantined = new Map([...snapshot.quarantined].filter(([, untilMs]) => untilMs > wallMs));
-  const { moves } = decide(snapshot, mode, quarantined).wanted;
-  const explained = moves.map((move) => ({ ...move, explanation: describeMove(move) }));
-  const heading = `${count(moves.length, 'move')} (mode ${mode.mode}, ${count(snapshot.live.size, 'live worker')})`;
-  return {
-    text: [heading, ...explained.map(({ explanation }) => explanation)].join('\n'),
-    json: { mode: mode.mode, moves: explained },
-  };
+  const movesIn = (mode: Mode) =>
+    decide(snapshot, mode, quarantined).wanted.moves.map((move) => ({
+      ...move,
+      explanation: describeMove(move),
+    }));
+  const moves = movesIn(inForce);
+  const afterResume = inForce.mode === 'AUTO' ? null : movesIn({ ...inForce, mode: 'AUTO' });
+  const { mode, until, reason } = modeFields(inForce);
+  const lines = [
+    `${count(moves.length, 'move')} (mode ${describeMode({ mode, until, reason })}, ${count(snapshot.live.size, 'live worker')})`,
+    ...moves.map(({ explanation }) => explanation),
+    ...(afterResume === null ? [] : [`${count(afterResume.length, 'move')} after resume`]),
+    ...(afterResume ?? []).map(({ explanation }) => explanation),
+  ];
+  return { text: lines.join('\n'), json: { mode, until, reason, moves, afterResume } };
 }
 
 async function wish(
@@ -123,14 +131,20 @@ async function changeMode(
     codec: modeCodec,
     change: (current = { mode: 'AUTO' }) => changedMode(modeAt(current, nowMs), command, nowMs),
   });
-  const { mode, requiredTag = null, untilMs, reason = null } = record;
-  const until = untilMs === undefined ? null : new Date(untilMs).toISOString();
+  const { mode, until, reason } = modeFields(record);
+  const { requiredTag = null } = record;
   const tagged = requiredTag === null ? '' : `; required tag: ${requiredTag}`;
   return {
     text: `mode: ${describeMode({ mode, until, reason })}${tagged}`,
     json: { mode, until, reason, requiredTag },
     warnings: [],
   };
+}
+
+/** As people and programs are shown it; `until` is ISO 8601. */
+function modeFields({ mode, untilMs, reason }: Mode) {
+  const until = untilMs === undefined ? null : new Date(untilMs).toISOString();
+  return { mode, until, reason: reason ?? null };
 }
 
 function changedMode(

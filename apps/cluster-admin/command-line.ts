@@ -50,7 +50,7 @@ const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   plan: {
     operands: [],
     flags: ['--dry-run'],
-    summary: 'each move the controller would make now, and why; needs --dry-run',
+    summary: 'each move the controller would make now, or once resumed, and why; needs --dry-run',
     read: (_operands, flags) => {
       if (flags['dry-run'] === true) return { kind: 'dry-run' };
       throw new UsageError('plan: say --dry-run; the controller carries its plan out by itself');

@@ -37,6 +37,7 @@ describe('a worker in quarantine', () => {
     selves: new Map(),
     wishes: new Map(),
     plan: { rev: 1, target: ['a', 'a', 'b', 'c'], epoch: [1, 1, 1, 1] },
+    ages: [0, 0, 0, 0],
   });
   const limits = (ids: readonly string[], quarantined: Record<string, number>) =>
     Object.fromEntries(

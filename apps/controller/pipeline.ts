@@ -18,7 +18,6 @@ import { answeredFarewells, Retirement } from './retirement.ts';
 import { SeenSince } from './seen-since.ts';
 import { readSnapshot } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
-import { steady, Tenure } from './steady.ts';
 
 export interface PipelineOptions {
   readonly zk: ZooKeeper;
@@ -69,7 +68,6 @@ export class Pipeline {
   readonly #revokes = new SeenSince();
   readonly #retirement: Retirement;
   readonly #guard: Guard;
-  readonly #tenure = new Tenure();
   readonly #unreadable = new Set<string>();
   #uid: string | undefined;
   #unconfirmed: string | undefined;
@@ -137,14 +135,11 @@ export class Pipeline {
     { mode, quarantined }: Precautions,
     nowMs: number,
   ): { target: Targets | null; waitMs: number } {
-    const { target: current, epoch } = snapshot.plan;
     const { urgent, wanted } = decide(snapshot, mode, quarantined);
-    const history = { epoch, sinceMs: this.#tenure.observe(current, nowMs) };
-    const targetOf = (assignment: Assignment) => steady(assignment, current, history);
     if (mode.mode !== 'AUTO') {
       this.#balancing.reset();
       const waitMs = mode.untilMs === undefined ? Infinity : mode.untilMs - this.#options.clock.wallMs();
-      return { target: targetOf(urgent), waitMs };
+      return { target: urgent.target, waitMs };
     }
 
     // What is urgent is done at once, be it for a moment only. What can wait is balancing; and, while nobody
@@ -152,11 +147,11 @@ export class Pipeline {
     const cold = wanted.moves.length > 0 && !anyoneGranted(snapshot);
     if (!cold && !balances(wanted)) {
       this.#balancing.reset();
-      return { target: targetOf(wanted), waitMs: Infinity };
+      return { target: wanted.target, waitMs: Infinity };
     }
     const quietInMs = this.#balancing.remainingMs([...snapshot.live.values()].sort().join(' '), nowMs);
-    if (quietInMs === 0) return { target: targetOf(wanted), waitMs: Infinity };
-    return { target: cold ? null : targetOf(urgent), waitMs: quietInMs };
+    if (quietInMs === 0) return { target: wanted.target, waitMs: Infinity };
+    return { target: cold ? null : urgent.target, waitMs: quietInMs };
   }
 
   #step(snapshot: Snapshot, target: Targets, nowMs: number): Transition {

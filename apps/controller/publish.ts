@@ -5,6 +5,7 @@ import type { Mode, Plan } from '../../libs/cluster/records.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import type { Op, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import type { PlanState, Transition } from '../../libs/core/transition.ts';
+import { aged, packAges } from './ages.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**
@@ -66,7 +67,7 @@ function writesOf({ paths, snapshot, next, ...request }: PublishRequest): Op[] {
     writes.push({ op: 'setData', path: paths.mode, data, version: snapshot.modeVersion });
   }
   if (next.plan !== snapshot.plan) {
-    const data = planCodec.encode(planRecord(next.plan, request));
+    const data = planCodec.encode(planRecord(snapshot, next.plan, request));
     writes.push({ op: 'setData', path: paths.plan, data, version: snapshot.planVersion });
   }
   for (const [worker, grants] of next.grants) {
@@ -92,6 +93,7 @@ function writesOf({ paths, snapshot, next, ...request }: PublishRequest): Op[] {
 
 /** Names only the workers that are some partition's target: those long gone leave the plan by themselves. */
 function planRecord(
+  { plan, ages }: Snapshot,
   { rev, target, epoch }: PlanState,
   { operation, quarantined }: Pick<PublishRequest, 'operation' | 'quarantined'>,
 ): Plan {
@@ -102,6 +104,7 @@ function planRecord(
     workers,
     target: target.map((id) => index.get(id) ?? -1),
     epoch: [...epoch],
+    ages: packAges(aged(ages, plan.target, target)),
     operation,
     ...(quarantined !== undefined &&
       quarantined.size > 0 && { quarantined: Object.fromEntries(quarantined) }),

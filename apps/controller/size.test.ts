@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { grantsCodec, MAX_ZNODE_BYTES, planCodec } from '../../libs/cluster/records.ts';
 import { transition } from '../../libs/core/transition.ts';
+import { aged, OLDEST, packAges } from './ages.ts';
 import { decide } from './decision.ts';
 import type { Planned } from './decision.ts';
-import { steady } from './steady.ts';
 
 const PARTITIONS = 16_384;
 const WORKERS = 1_000;
@@ -22,6 +22,7 @@ function oneMore(workers: number): Planned {
     ),
     wishes: new Map(),
     plan: { rev: 1_000, target, epoch: Array<number>(PARTITIONS).fill(1_000) },
+    ages: Array<number>(PARTITIONS).fill(OLDEST),
   };
 }
 
@@ -29,7 +30,6 @@ describe(`${PARTITIONS} partitions on ${WORKERS} workers`, () => {
   it(`are planned, stepped and encoded within ${WITHIN_MS} ms, and every znode fits`, () => {
     const cluster = oneMore(WORKERS - 1);
     const { plan, live } = cluster;
-    const history = { sinceMs: Array<number>(PARTITIONS).fill(0), epoch: plan.epoch };
     const grants = new Map<
       string,
       { incarnation: string; rev: number; parts: Record<string, number>; revoked: Record<string, number> }
@@ -41,8 +41,7 @@ describe(`${PARTITIONS} partitions on ${WORKERS} workers`, () => {
     });
 
     const work = () => {
-      const { wanted } = decide(cluster, { mode: 'AUTO' }, new Map());
-      const target = steady(wanted, plan.target, history);
+      const { target } = decide(cluster, { mode: 'AUTO' }, new Map()).wanted;
       const next = transition({ plan, live, grants, acks: new Map(), target, overdue: () => false });
       const ids = [...live.keys()];
       const index = new Map<string | null, number>(ids.map((id, i) => [id, i]));
@@ -51,6 +50,7 @@ describe(`${PARTITIONS} partitions on ${WORKERS} workers`, () => {
         workers: ids,
         target: next.plan.target.map((id) => index.get(id) ?? -1),
         epoch: [...next.plan.epoch],
+        ages: packAges(aged(cluster.ages, plan.target, target)),
         operation: '00000000-0000-0000-0000-000000000000',
       });
       return [record, ...[...next.grants.values()].map((one) => grantsCodec.encode(one))];

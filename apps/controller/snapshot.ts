@@ -4,6 +4,8 @@ import type { Ack, Codec, Grants, Live, Meta, Mode, Plan, WorkerWish } from '../
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import type { Watcher, ZooKeeper } from '../../libs/cluster/zookeeper.ts';
 import type { PlanState } from '../../libs/core/transition.ts';
+import { unpackAges } from './ages.ts';
+import type { Ages } from './ages.ts';
 import { readAcks, readGrants, readLive, readRecord, readWishes } from './worker-records.ts';
 
 /** A record with the version of its znode, which a write of it depends on. */
@@ -15,6 +17,7 @@ export interface Snapshot {
   readonly mode: Mode;
   readonly modeVersion: number;
   readonly plan: PlanState;
+  readonly ages: Ages;
   readonly planVersion: number;
   /** The write that made this plan. */
   readonly planOperation: string;
@@ -72,6 +75,7 @@ export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | n
     mode: modeRead?.record ?? { mode: 'AUTO' },
     modeVersion: modeRead?.stat.version ?? -1,
     plan: planState(planRead.record, meta.partitions, paths.plan),
+    ages: unpackAges(planRead.record.ages, meta.partitions),
     planVersion: planRead.version,
     planOperation: planRead.record.operation,
     quarantined: new Map(Object.entries(planRead.record.quarantined ?? {})),

@@ -1,28 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import { assign } from '../../libs/core/assignment.ts';
-import type { Targets } from '../../libs/core/assignment.ts';
-import { steady, Tenure } from './steady.ts';
+import type { Move, Targets } from '../../libs/core/assignment.ts';
+import { aged, OLDEST } from './ages.ts';
+import type { Ages } from './ages.ts';
+import { steady } from './steady.ts';
 
 /** Restarts `workers` workers in turn; how often each partition moved. */
 function rollingRestart(partitions: number, workers: number): number[] {
   const ids = Array.from({ length: workers }, (_, i) => `w${i}`);
-  const tenure = new Tenure();
   const moved = Array<number>(partitions).fill(0);
   let target: Targets = Array<null>(partitions).fill(null);
-  let nowMs = 0;
+  let ages: Ages = Array<number>(partitions).fill(OLDEST);
   const step = (living: readonly string[], balance: boolean) => {
-    const history = { sinceMs: tenure.observe(target, (nowMs += 1)), epoch: moved };
     const planned = assign(
       target,
       living.map((id) => ({ id })),
       { balance },
     );
-    const next = steady(planned, target, history);
-    const changed = next.flatMap((worker, partition) => (worker === target[partition] ? [] : [partition]));
-    expect(changed).toHaveLength(planned.moves.length);
-    expect(loadsOf(next)).toEqual(loadsOf(planned.target));
-    for (const partition of changed) moved[partition] = (moved[partition] ?? 0) + 1;
-    target = next;
+    const next = steady(planned, target, { ages, epoch: moved });
+    expect(next.moves.map(routeOf).sort()).toEqual(planned.moves.map(routeOf).sort());
+    for (const { partition, from, to } of next.moves) {
+      expect([from, to]).toEqual([target[partition], next.target[partition]]);
+      moved[partition] = (moved[partition] ?? 0) + 1;
+    }
+    ages = aged(ages, target, next.target);
+    target = next.target;
   };
   step(ids, true);
   moved.fill(0);
@@ -35,6 +37,8 @@ function rollingRestart(partitions: number, workers: number): number[] {
   }
   return moved;
 }
+
+const routeOf = ({ from, to, reason }: Move) => `${from ?? ''} ${to ?? ''} ${reason}`;
 
 function loadsOf(target: Targets): Record<string, number> {
   const loads: Record<string, number> = {};
@@ -55,8 +59,8 @@ describe('which of equals move', () => {
     const workers = [{ id: 'd', maxPartitions: 6 }, { id: 'e' }, { id: 'f' }, { id: 'g' }];
     const planned = assign(current, workers, { balance: true });
     expect(new Set(planned.moves.map(({ reason }) => reason))).toEqual(new Set(['LIMIT', 'BALANCE']));
-    const history = { sinceMs: Array<number>(12).fill(0), epoch: Array<number>(12).fill(1) };
-    expect(loadsOf(steady(planned, current, history))).toEqual({ d: 3, e: 3, f: 3, g: 3 });
+    const history = { ages: Array<number>(12).fill(OLDEST), epoch: Array<number>(12).fill(1) };
+    expect(loadsOf(steady(planned, current, history).target)).toEqual({ d: 3, e: 3, f: 3, g: 3 });
   });
 
   it('and a third time one at most, where they cannot', () => {

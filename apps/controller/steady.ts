@@ -4,32 +4,17 @@
  * between whom, stays as planned.
  */
 import type { Assignment, Move, Targets } from '../../libs/core/assignment.ts';
+import type { Ages } from './ages.ts';
 
 /** What tells one partition from another. */
 export interface History {
-  /** Since when each has been meant for the same worker. */
-  readonly sinceMs: readonly number[];
+  readonly ages: Ages;
   /** How often each has been granted. */
   readonly epoch: readonly number[];
 }
 
-/** Since when each partition has been meant for the same worker. A new leader starts from nothing. */
-export class Tenure {
-  #target: Targets = [];
-  #sinceMs: readonly number[] = [];
-
-  /** Takes note of the targets at `nowMs` (monotonic). Returns the times since when, by partition. */
-  observe(target: Targets, nowMs: number): readonly number[] {
-    this.#sinceMs = target.map((worker, partition) =>
-      worker === this.#target[partition] ? (this.#sinceMs[partition] ?? nowMs) : nowMs,
-    );
-    this.#target = target;
-    return this.#sinceMs;
-  }
-}
-
 /**
- * The targets of an assignment such that a restart of all workers in turn moves each partition twice, to another
+ * An assignment with as many moves between the same workers, such that a restart of all workers in turn moves each partition twice, to another
  * worker and back, and not the same ones again and again.
  *
  * For balance, a worker gives up what came to it last: so one that was away for a moment gets its own back. Where
@@ -37,8 +22,8 @@ export class Tenure {
  * the worker it stayed with restarts. So orphans that have moved most go where most go, which is where one will
  * stay; and of those that came together, the ones that have moved least are given up first.
  */
-export function steady({ target, moves }: Assignment, current: Targets, history: History): Targets {
-  const { sinceMs, epoch } = history;
+export function steady({ target, moves }: Assignment, current: Targets, history: History): Assignment {
+  const { ages, epoch } = history;
   const movedMore = (a: number, b: number) => (epoch[b] ?? 0) - (epoch[a] ?? 0);
   const chosen = [...target];
 
@@ -56,7 +41,7 @@ export function steady({ target, moves }: Assignment, current: Targets, history:
   });
   for (const [donor, partitions] of held) {
     const receivers = shed.get(donor) ?? [];
-    partitions.sort((a, b) => (sinceMs[b] ?? 0) - (sinceMs[a] ?? 0) || movedMore(b, a) || b - a);
+    partitions.sort((a, b) => (ages[a] ?? 0) - (ages[b] ?? 0) || movedMore(b, a) || b - a);
     partitions.forEach((partition, i) => {
       chosen[partition] = receivers[i]?.to ?? donor;
     });
@@ -70,7 +55,18 @@ export function steady({ target, moves }: Assignment, current: Targets, history:
     .forEach((partition, i) => {
       chosen[partition] = places[i] ?? null;
     });
-  return chosen;
+  return { target: chosen, moves: movesTo(chosen, current, moves) };
+}
+
+/** The moves to `chosen`: for the reason they were planned for, or for balance. */
+function movesTo(chosen: Targets, current: Targets, planned: readonly Move[]): Move[] {
+  const reasons = new Map(planned.map(({ partition, reason }) => [partition, reason]));
+  return chosen.flatMap((to, partition): Move[] => {
+    const from = current[partition] ?? null;
+    if (to === from) return [];
+    const reason = reasons.get(partition);
+    return [{ partition, from, to, reason: reason ?? 'BALANCE' }];
+  });
 }
 
 /** Where the moves go, the workers that most go to first. */

@@ -14,6 +14,7 @@ describe('the largest cluster', () => {
       workers,
       target: all.map((partition) => partition % workers.length),
       epoch: all.map(() => 99_999),
+      ages: 'z'.repeat(PARTITIONS),
       operation: '00000000-0000-0000-0000-000000000000',
       quarantined: Object.fromEntries(workers.slice(0, 666).map((id) => [id, 1_700_000_000_000])),
     });

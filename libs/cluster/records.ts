@@ -57,6 +57,8 @@ const Plan = Type.Object({
   workers: Type.Array(Type.String()),
   target: Type.Array(Type.Integer({ minimum: -1 })),
   epoch: Type.Array(Epoch),
+  /** One base-36 digit a partition: how many changes of `target` ago it came to its worker; z: 35 or more. */
+  ages: Type.Optional(Type.String({ pattern: '^[0-9a-z]*$' })),
   /** Identifies the write, so that a lost reply to it can be told from a lost race. */
   operation: Type.String(),
   /** Workers in quarantine when this was written, each with the wall time of its end: for the reader of a status. */
