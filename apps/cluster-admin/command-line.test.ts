@@ -24,6 +24,7 @@ describe('the command line', () => {
     ['pause --for 10m --reason upgrade', { kind: 'mode', mode: 'PAUSED', forMs: 600_000, reason: 'upgrade' }],
     ['resume', { kind: 'mode', mode: 'AUTO' }],
     ['maintenance on --for=90s', { kind: 'mode', mode: 'MAINTENANCE', forMs: 90_000 }],
+    ['pause --reason=--json', { kind: 'mode', mode: 'PAUSED', reason: '--json' }],
     ['maintenance off', { kind: 'mode', mode: 'AUTO', onlyFrom: 'MAINTENANCE' }],
   ])('%s', (line, command) => {
     expect(read(line)).toEqual({ kind: 'run', command, json: false });
@@ -43,12 +44,17 @@ describe('the command line', () => {
     ['drain', 'usage: npm run cluster -- drain WORKER'],
     ['plan', 'plan: say --dry-run; the controller carries its plan out by itself'],
     ['pause --for', '--for needs a value'],
+    ['pause --reason --json', '--reason needs a value; if it is to be --json: --reason=--json'],
+    ['pause --for --reason x', '--for needs a value; if it is to be --reason: --for=--reason'],
     ['pause --for soon', '--for: "soon" must be a time such as 90s, 10m or 2h'],
     ['pause --for 0m', '--for: "0m" must be a time such as 90s, 10m or 2h'],
     ['status --json=yes', '--json takes no value'],
     ['maintenance maybe', 'maintenance: say on or off'],
     ['maintenance off --for 1m', 'maintenance off: takes neither --for nor --reason'],
     ['weight w1 0', '"0" must be a whole number from 1 to 1000, or none'],
+    ['weight w1 -1', '"-1" must be a whole number from 1 to 1000, or none'],
+    ['limit --json w1 -12', '"-12" must be a whole number from 0 to 65536, or none'],
+    [`tags w1 ${Array(33).fill('t').join(',')}`, 'TAGS: 33 are too many, there may be 32'],
     ['drain ../x', 'WORKER: "../x" must be 1–100 letters, digits, dots, dashes or underscores'],
   ])('refuses "%s" in one line', (line, message) => {
     expect(commandOf(line)).toEqual({ kind: 'invalid', message });

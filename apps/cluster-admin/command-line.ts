@@ -1,8 +1,9 @@
 /** What `npm run cluster -- …` may say. */
 import { parseArgs } from 'node:util';
+import { MOST_TAGS } from '../../libs/cluster/records.ts';
 import type { Mode, WorkerWish } from '../../libs/cluster/records.ts';
 import { nearest } from './nearest.ts';
-import { duration, name, unlessNone, UsageError, wholeNumber } from './operands.ts';
+import { duration, name, names, unlessNone, UsageError, wholeNumber } from './operands.ts';
 
 /** What to change of a record; `undefined` clears a field. */
 export type WishChange = { readonly [K in keyof WorkerWish]: WorkerWish[K] | undefined };
@@ -73,7 +74,7 @@ const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   ),
   tags: wishSpec(
     'its tags, separated by commas, or none',
-    (value) => ({ tags: unlessNone(value, (text) => text.split(',').map(name('TAGS'))) }),
+    (value) => ({ tags: unlessNone(value, names('TAGS', MOST_TAGS)) }),
     'TAGS',
   ),
   limit: wishSpec(
@@ -129,21 +130,25 @@ const FLAGS = `  --for TIME       pause, maintenance on: until then, as 90s, 10m
 
 /** Reads the command and its flags; what is wrong with them is said in one line. */
 export function readCommandLine(args: readonly string[]): CommandLine {
-  const { values, positionals, tokens } = parseArgs({
+  const { values, tokens } = parseArgs({
     args: [...args],
     options: OPTIONS,
     allowPositionals: true,
     strict: false,
     tokens: true,
   });
-  const [given, ...operands] = positionals;
+  // A negative number is an operand, if a wrong one, though it begins as a flag does.
+  const isNumber = (index: number) => /^-\d/.test(args[index] ?? '');
+  const [given, ...operands] = args.filter((_arg, i) =>
+    tokens.some(({ kind, index }) => index === i && (kind === 'positional' || isNumber(i))),
+  );
   if (given === undefined && args.length === 0) return { kind: 'invalid', message: 'which command?' };
   try {
     const spec = given === undefined ? undefined : specOf(given);
     if (values['help'] === true) return { kind: 'help', text: helpOf(given, spec) };
     if (given === undefined || spec === undefined) throw new UsageError('which command?');
     for (const token of tokens) {
-      if (token.kind === 'option') checkFlag(given, spec, token);
+      if (token.kind === 'option' && !isNumber(token.index)) checkFlag(given, spec, token);
     }
     if (operands.length !== spec.operands.length) throw new UsageError(`usage: ${usageOf(given, spec)}`);
     return { kind: 'run', command: spec.read(operands, values), json: values['json'] === true };
@@ -159,11 +164,15 @@ function specOf(given: string): CommandSpec {
   throw new UsageError(`no command "${given}": did you mean ${nearest(given, Object.keys(COMMANDS))}?`);
 }
 
-function checkFlag(
-  command: string,
-  spec: CommandSpec,
-  { name, rawName, value }: { name: string; rawName: string; value: string | undefined },
-): void {
+/** As parseArgs found it; `inlineValue` where it stands behind `=`. */
+interface Flag {
+  readonly name: string;
+  readonly rawName: string;
+  readonly value: string | undefined;
+  readonly inlineValue: boolean | undefined;
+}
+
+function checkFlag(command: string, spec: CommandSpec, { name, rawName, value, inlineValue }: Flag): void {
   const allowed = [...spec.flags, '--json', '--help'];
   if (!allowed.includes(`--${name}`)) {
     const meant = nearest(rawName, allowed);
@@ -172,6 +181,10 @@ function checkFlag(
   const { type } = OPTIONS[name as keyof typeof OPTIONS];
   if (type === 'string' && (value === undefined || value === '')) {
     throw new UsageError(`--${name} needs a value`);
+  }
+  // What looks like a flag is one, and the value was forgotten.
+  if (type === 'string' && inlineValue === false && value?.startsWith('-') === true) {
+    throw new UsageError(`--${name} needs a value; if it is to be ${value}: --${name}=${value}`);
   }
   if (type === 'boolean' && value !== undefined) throw new UsageError(`--${name} takes no value`);
 }

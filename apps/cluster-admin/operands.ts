@@ -17,6 +17,15 @@ export function name(operand: string): (text: string) => string {
   };
 }
 
+/** Up to `most` names, separated by commas. */
+export function names(operand: string, most: number): (text: string) => string[] {
+  return (text) => {
+    const found = text.split(',').map(name(operand));
+    if (found.length <= most) return found;
+    throw new UsageError(`${operand}: ${found.length} are too many, there may be ${most}`);
+  };
+}
+
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const number = Number(text);

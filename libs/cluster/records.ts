@@ -15,7 +15,9 @@ const Rev = Type.Integer({ minimum: 0 });
 const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$';
 const Name = Type.String({ pattern: NAME_PATTERN });
 const Weight = Type.Integer({ minimum: 1, maximum: 1_000 });
-const Tags = Type.Array(Name, { maxItems: 32 });
+/** Of one worker. */
+export const MOST_TAGS = 32;
+const Tags = Type.Array(Name, { maxItems: MOST_TAGS });
 
 /** `/meta`: which cluster this is. The uid stands in Postgres as well. */
 const Meta = Type.Object({ uid: Type.String(), partitions: Type.Integer({ minimum: 1, maximum: 65_536 }) });
