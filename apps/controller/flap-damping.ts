@@ -33,6 +33,12 @@ export class FlapDamping {
     return quarantined && !already;
   }
 
+  /** Worker `id` is in quarantine for another `restMs` from `nowMs` (monotonic) on, and ten minutes at most. */
+  quarantine(id: string, restMs: number, nowMs: number): void {
+    const penalty = Math.min(MOST, RELEASE_AT * 2 ** (restMs / HALF_LIFE_MS));
+    this.#workers.set(id, { penalty, atMs: nowMs, quarantined: true });
+  }
+
   /** The workers in quarantine, each with how long it has to stay there, in milliseconds. */
   quarantined(nowMs: number): Map<string, number> {
     const found = new Map<string, number>();

@@ -28,12 +28,15 @@ export interface Precautions {
  * Takes precautions when workers are lost (docs/adr/0007-lost-workers.md). Many at once: MAINTENANCE for five minutes,
  * so that partitions do not follow every turn of what is going on; an empty cluster leaves it, since whoever comes
  * first would be given everything. One again and again: quarantine. What it remembers are times; a new leader begins
- * without them, and is only the more trusting.
+ * with the quarantines that stand in the plan and no others, and is only the more trusting.
  */
 export class Guard {
   readonly #logger: Logger;
   readonly #window = new LossWindow();
   readonly #damping = new FlapDamping();
+  #inherited = false;
+  /** The mode that is brought about and has yet to be seen. */
+  #announced: Mode['mode'] | undefined;
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -41,6 +44,7 @@ export class Guard {
 
   /** @param windowMs losses within it are at once: the session timeout, by which workers that die together differ */
   observe(snapshot: Snapshot, now: Moment, windowMs: number): Precautions {
+    if (!this.#inherited) this.#inherit(snapshot, now);
     const losses = uncleanLosses(snapshot);
     for (const { id } of this.#window.observe(losses, now.monotonicMs, windowMs)) {
       if (!this.#damping.lost(id, now.monotonicMs)) continue;
@@ -48,11 +52,28 @@ export class Guard {
     }
     const quarantined = this.#damping.quarantined(now.monotonicMs);
     const mode = this.#modeAfter(snapshot, now, windowMs);
+    this.#announce(mode);
     return {
       mode: mode ?? modeAt(snapshot.mode, now.wallMs),
       modeChanged: mode !== undefined,
       quarantined: new Map([...quarantined].map(([id, restMs]) => [id, now.wallMs + restMs])),
     };
+  }
+
+  #inherit({ quarantined }: Snapshot, { monotonicMs, wallMs }: Moment): void {
+    this.#inherited = true;
+    for (const [id, untilMs] of quarantined) {
+      if (untilMs > wallMs) this.#damping.quarantine(id, untilMs - wallMs, monotonicMs);
+    }
+  }
+
+  /** Once, however often it takes to write it. */
+  #announce(mode: Mode | undefined): void {
+    const before = this.#announced;
+    this.#announced = mode?.mode;
+    if (mode === undefined || mode.mode === before) return;
+    if (mode.mode === 'AUTO') this.#logger.info('no worker is left: the automatic MAINTENANCE is over');
+    else this.#logger.warn(`MAINTENANCE for ${MAINTENANCE_MS / 1_000} s: ${mode.reason ?? ''}`);
   }
 
   /** The mode that the controller itself brings about, if any. */
@@ -63,10 +84,11 @@ export class Guard {
   ): Mode | undefined {
     const kept = requiredTag === undefined ? {} : { requiredTag };
     const current = modeAt(mode, now.wallMs);
+    // These losses have brought their MAINTENANCE: who resumes knows of them.
+    if (current.automatic === true) this.#window.close(now.monotonicMs);
     if (live.size === 0) {
       this.#window.close(now.monotonicMs);
       if (current.mode !== 'MAINTENANCE' || current.automatic !== true) return undefined;
-      this.#logger.info('no worker is left: the automatic MAINTENANCE is over');
       return { mode: 'AUTO', ...kept };
     }
     const away = [...this.#window.recent(now.monotonicMs, windowMs)].filter((id) => !live.has(id));
@@ -74,7 +96,6 @@ export class Guard {
     const many = away.length >= MASS_LOSS.workers && away.length > MASS_LOSS.share * all;
     if (current.mode !== 'AUTO' || !many) return undefined;
     const reason = `${away.length} of ${all} workers were lost within ${windowMs} ms`;
-    this.#logger.warn(`MAINTENANCE for ${MAINTENANCE_MS / 1_000} s: ${reason}`);
     return { mode: 'MAINTENANCE', reason, untilMs: now.wallMs + MAINTENANCE_MS, automatic: true, ...kept };
   }
 }

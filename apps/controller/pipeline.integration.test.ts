@@ -100,6 +100,17 @@ describe('a run of the pipeline', () => {
     expect(await currentLoads()).toEqual({ b: 4, c: 4 });
   });
 
+  it('waits anew after it has balanced, though workers keep coming', async () => {
+    await startWithOne('a');
+    await cluster.join('b');
+    await runUntilSettled();
+    await clock.advance(1_000);
+    expect((await pipeline.run()).outcome).toBe('PUBLISHED');
+    await cluster.join('c');
+    expect(await runUntilSettled()).toEqual({ outcome: 'SETTLED', runAgainInMs: 500 });
+    expect(await currentLoads()).toEqual({ a: 4, b: 4, c: 0 });
+  });
+
   it('gives each worker that returns its own at once, where all return', async () => {
     const a = await startWithOne('a');
     await a.leave();

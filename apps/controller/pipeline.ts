@@ -96,10 +96,12 @@ export class Pipeline {
       { monotonicMs: nowMs, wallMs: clock.wallMs() },
       windowMs,
     );
-    const { target, waitMs } = this.#assign(snapshot, precautions, nowMs);
+    const { target, waitMs, balances } = this.#assign(snapshot, precautions, nowMs);
     const next =
       target === null ? { plan: snapshot.plan, grants: new Map() } : this.#step(snapshot, target, nowMs);
     const outcome = await this.#publish(snapshot, next, precautions, nowMs);
+    // Who comes from now on is waited for anew, though nobody has seen the cluster balanced in between.
+    if (balances && (outcome === 'PUBLISHED' || outcome === 'UNKNOWN')) this.#balancing.reset();
     const releaseMs = this.#revokes.untilNextMs(this.#timing.releaseMs, nowMs);
     const retireMs = this.#retirement.untilNextMs(nowMs);
     return { outcome, runAgainInMs: Math.min(waitMs, releaseMs, retireMs) };
@@ -129,17 +131,17 @@ export class Pipeline {
     return snapshot;
   }
 
-  /** The targets wanted, `null` for leaving everything as it is; and when to think again. */
+  /** The targets wanted, `null` for leaving everything as it is; whether they end a wait; and when to think again. */
   #assign(
     snapshot: Snapshot,
     { mode, quarantined }: Precautions,
     nowMs: number,
-  ): { target: Targets | null; waitMs: number } {
+  ): { target: Targets | null; balances: boolean; waitMs: number } {
     const { urgent, wanted } = decide(snapshot, mode, quarantined);
     if (mode.mode !== 'AUTO') {
       this.#balancing.reset();
       const waitMs = mode.untilMs === undefined ? Infinity : mode.untilMs - this.#options.clock.wallMs();
-      return { target: urgent.target, waitMs };
+      return { target: urgent.target, balances: false, waitMs };
     }
 
     // What is urgent is done at once, be it for a moment only. What can wait is balancing; and, while nobody
@@ -147,11 +149,11 @@ export class Pipeline {
     const cold = wanted.moves.length > 0 && !anyoneGranted(snapshot);
     if (!cold && !balances(wanted)) {
       this.#balancing.reset();
-      return { target: wanted.target, waitMs: Infinity };
+      return { target: wanted.target, balances: false, waitMs: Infinity };
     }
     const quietInMs = this.#balancing.remainingMs([...snapshot.live.values()].sort().join(' '), nowMs);
-    if (quietInMs === 0) return { target: wanted.target, waitMs: Infinity };
-    return { target: cold ? null : urgent.target, waitMs: quietInMs };
+    if (quietInMs === 0) return { target: wanted.target, balances: true, waitMs: Infinity };
+    return { target: cold ? null : urgent.target, balances: false, waitMs: quietInMs };
   }
 
   #step(snapshot: Snapshot, target: Targets, nowMs: number): Transition {

@@ -63,8 +63,9 @@ export async function publish(request: PublishRequest): Promise<PublishResult> {
 function writesOf({ paths, snapshot, next, ...request }: PublishRequest): Op[] {
   const writes: Op[] = [];
   if (request.mode !== undefined) {
-    const data = modeCodec.encode(request.mode);
-    writes.push({ op: 'setData', path: paths.mode, data, version: snapshot.modeVersion });
+    const [path, data] = [paths.mode, modeCodec.encode(request.mode)];
+    if (snapshot.modeVersion === null) writes.push({ op: 'create', path, data, mode: 'PERSISTENT' });
+    else writes.push({ op: 'setData', path, data, version: snapshot.modeVersion });
   }
   if (next.plan !== snapshot.plan) {
     const data = planCodec.encode(planRecord(snapshot, next.plan, request));

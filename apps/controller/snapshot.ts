@@ -15,7 +15,8 @@ export type Versioned<T> = T & { readonly version: number };
 export interface Snapshot {
   readonly meta: Meta;
   readonly mode: Mode;
-  readonly modeVersion: number;
+  /** `null` where there is no such znode. */
+  readonly modeVersion: number | null;
   readonly plan: PlanState;
   readonly ages: Ages;
   readonly planVersion: number;
@@ -73,7 +74,7 @@ export async function readSnapshot(source: SnapshotSource): Promise<Snapshot | n
   return {
     meta,
     mode: modeRead?.record ?? { mode: 'AUTO' },
-    modeVersion: modeRead?.stat.version ?? -1,
+    modeVersion: modeRead?.stat.version ?? null,
     plan: planState(planRead.record, meta.partitions, paths.plan),
     ages: unpackAges(planRead.record.ages, meta.partitions),
     planVersion: planRead.version,

@@ -23,6 +23,7 @@ export interface History {
  * stay; and of those that came together, the ones that have moved least are given up first.
  */
 export function steady({ target, moves }: Assignment, current: Targets, history: History): Assignment {
+  if (moves.length === 0) return { target, moves };
   const { ages, epoch } = history;
   const movedMore = (a: number, b: number) => (epoch[b] ?? 0) - (epoch[a] ?? 0);
   const chosen = [...target];

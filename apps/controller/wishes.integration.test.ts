@@ -142,6 +142,15 @@ describe('when workers are lost', () => {
     expect((await leader.loads())['w0']).toBe(1);
   });
 
+  it('many at once bring it even where the mode is missing', async () => {
+    const workers = await Promise.all(ids.map((id) => cluster.join(id)));
+    await leader.balance();
+    await (await cluster.observer()).delete(cluster.paths.mode, -1);
+    for (const worker of workers.slice(0, 5)) await worker.crash();
+    await leader.settle();
+    expect((await cluster.snapshot()).mode).toMatchObject({ mode: 'MAINTENANCE', automatic: true });
+  });
+
   it('in good order they are not: scaling down is no reason for MAINTENANCE', async () => {
     const workers = await Promise.all(ids.map((id) => cluster.join(id)));
     await leader.balance();
@@ -183,9 +192,17 @@ describe('when workers are lost', () => {
       'worker c was lost too often: in quarantine, it gets no new partitions',
     ]);
     expect(await leader.loads()).toEqual({ a: 6, b: 6, c: 0 });
-    expect([...(await cluster.snapshot()).quarantined.keys()]).toEqual(['c']);
+    const { quarantined } = await cluster.snapshot();
+    expect([...quarantined.keys()]).toEqual(['c']);
+
+    // A new leader goes by it, and its first plan says so.
+    leader = await PipelineUnderTest.start(cluster, leader.clock);
+    await cluster.join('d');
+    await leader.balance();
+    expect(await leader.loads()).toEqual({ a: 4, b: 4, c: 0, d: 4 });
+    expect((await cluster.snapshot()).quarantined).toEqual(quarantined);
     await leader.clock.advance(600_000);
     await leader.balance();
-    expect(await leader.loads()).toEqual({ a: 4, b: 4, c: 4 });
+    expect(await leader.loads()).toEqual({ a: 3, b: 3, c: 3, d: 3 });
   });
 });

@@ -11,20 +11,25 @@ import { isSettled, loads } from './cluster-under-test.ts';
 
 /** A leader's pipeline on a clock of the test's own, beside scripted workers. */
 export class PipelineUnderTest {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   /** Warnings it has logged, messages only. */
   readonly warnings: string[] = [];
   readonly #cluster: ClusterUnderTest;
   readonly #pipeline: Pipeline;
 
-  private constructor(cluster: ClusterUnderTest, pipeline: (own: PipelineUnderTest) => Pipeline) {
+  private constructor(
+    cluster: ClusterUnderTest,
+    clock: ManualClock,
+    pipeline: (own: PipelineUnderTest) => Pipeline,
+  ) {
     this.#cluster = cluster;
+    this.clock = clock;
     this.#pipeline = pipeline(this);
   }
 
-  static async start(cluster: ClusterUnderTest): Promise<PipelineUnderTest> {
+  static async start(cluster: ClusterUnderTest, clock = new ManualClock()): Promise<PipelineUnderTest> {
     const zk = await cluster.observer();
-    return new PipelineUnderTest(cluster, ({ clock, warnings }) => {
+    return new PipelineUnderTest(cluster, clock, ({ warnings }) => {
       const write = (line: string) => warnings.push((JSON.parse(line) as { msg: string }).msg);
       return new Pipeline({
         zk,
