@@ -1,3 +1,4 @@
+import type { AccessControl, DigestAuth } from '../../libs/cluster/access.ts';
 import { bootstrapTree, readMeta as readZooKeeperMeta } from '../../libs/cluster/bootstrap.ts';
 import { retryOnLoss, whenConnected } from '../../libs/cluster/operations.ts';
 import type { Paths } from '../../libs/cluster/paths.ts';
@@ -14,12 +15,15 @@ import { readMeta as readDatabaseMeta } from '../../libs/db/postgres-task-store.
 import { StoreNotInitialisedError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import { StartupError } from '../../libs/runtime/app-process.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import { closeToOthers, refuseForeign } from './access.ts';
 import { agree } from './agreement.ts';
 import type { ClusterMeta } from './agreement.ts';
 
 export interface BootstrapOptions {
   readonly databaseUrl: string;
-  readonly zk: ZooKeeper;
+  readonly zk: ZooKeeper & AccessControl;
+  /** Of `zk`'s connection: nobody else is to change the cluster's znodes. */
+  readonly auth?: DigestAuth | undefined;
   readonly paths: Paths;
   /** As configured. */
   readonly partitions: number;
@@ -40,25 +44,29 @@ const TRY_EVERY_MS = 250;
  * completed by the next one.
  *
  * @returns what both places hold now
- * @throws StartupError where they do not go together, or one was not to be reached in time
+ * @throws StartupError where they do not go together, belong to others, or one was not to be reached in time
  */
 export async function bootstrap(options: BootstrapOptions): Promise<ClusterMeta> {
-  const { databaseUrl: url, paths, partitions, random, logger } = options;
+  const { databaseUrl: url, auth, paths, partitions, random, logger } = options;
+  const { root } = paths;
   try {
     const inDatabase = await withPostgres(options, () => databaseMeta(url));
     const inZooKeeper = await withZooKeeper(options, (zk) => readZooKeeperMeta(zk, paths));
     const agreement = agree({ inDatabase, inZooKeeper, partitions, newUid: random.uuid() });
     if (agreement.kind === 'REFUSED') throw new StartupError(`${agreement.reason}. Nothing was changed`);
 
+    await withZooKeeper(options, (zk) => refuseForeign({ zk, root, auth }));
+
     const migrations = await withPostgres(options, () => migrate({ url }));
     const meta = await withPostgres(options, () => bootstrapDatabase({ url, ...agreement.meta }));
     const znodes = await withZooKeeper(options, (zk) => bootstrapTree(zk, paths, meta));
+    await withZooKeeper(options, (zk) => closeToOthers({ zk, root, auth, logger }));
 
     if (inDatabase !== null && inZooKeeper === null) logger.warn(`${paths.meta} restored from the database`);
     const changes = migrations.length + znodes.length === 0 ? 'nothing to change' : 'ready';
     logger.info(
       { uid: meta.uid, migrations, znodes: znodes.length },
-      `${paths.root}, ${meta.partitions} partitions: ${changes}`,
+      `${root}, ${meta.partitions} partitions: ${changes}`,
     );
     return meta;
   } catch (error) {
@@ -101,13 +109,17 @@ async function withPostgres<T>(options: BootstrapOptions, work: () => Promise<T>
 }
 
 /** Runs `work`, which must be harmless to repeat, once connected; again where a reply was lost. */
-async function withZooKeeper<T>(options: BootstrapOptions, work: (zk: ZooKeeper) => Promise<T>): Promise<T> {
+async function withZooKeeper<T>(
+  options: BootstrapOptions,
+  work: (zk: BootstrapOptions['zk']) => Promise<T>,
+): Promise<T> {
   const { zk, clock, random, stopping, waitMs: timeoutMs = WAIT_MS } = options;
   try {
     // That it waits the connection says itself, with the address.
     await whenConnected(zk, { clock, timeoutMs, signal: stopping });
     return await retryOnLoss({ zk, clock, random, timeoutMs }, () => work(zk));
   } catch (error) {
+    if (isZooKeeperError(error, 'NO_AUTH')) throw new StartupError(error.message, { cause: error });
     if (!isZooKeeperError(error, 'CONNECTION_LOSS')) throw error;
     throw new StartupError('ZooKeeper cannot be reached', { cause: error });
   }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { AccessControl, DigestAuth } from '../../libs/cluster/access.ts';
 import { bootstrapTree } from '../../libs/cluster/bootstrap.ts';
 import { connectZooKeeper } from '../../libs/cluster/connection.ts';
 import { whenConnected } from '../../libs/cluster/operations.ts';
@@ -18,7 +19,7 @@ import type { TestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import { bootstrap } from './bootstrap.ts';
 
 let server: TestZooKeeper;
-let zk: ZooKeeper;
+let zk: ZooKeeper & AccessControl;
 let database: TestDatabase;
 let name: string;
 
@@ -39,8 +40,8 @@ afterEach(async () => {
 
 const system = { clock: systemClock, random: systemRandom, logger: pino({ level: 'silent' }) };
 
-function connect(connectString: string): ZooKeeper {
-  return connectZooKeeper({ connectString, sessionTimeoutMs: 4_000, ...system });
+function connect(connectString: string, auth?: DigestAuth): ZooKeeper & AccessControl {
+  return connectZooKeeper({ connectString, auth, sessionTimeoutMs: 4_000, ...system });
 }
 
 /** The function that the process runs. */
@@ -48,7 +49,8 @@ function init(
   options: {
     partitions?: number;
     databaseUrl?: string;
-    zk?: ZooKeeper;
+    zk?: ZooKeeper & AccessControl;
+    auth?: DigestAuth;
     waitMs?: number;
     log?: string[];
   } = {},
@@ -184,6 +186,31 @@ describe('cluster-init', () => {
     await bootstrapTree(zk, clusterPaths(name), { uid: 'known', partitions: 64 });
     const before = await everything();
     await expect(init()).rejects.toThrow(/the database knows no cluster/);
+    expect(await everything()).toEqual(before);
+  });
+
+  it('refuses a tree of other credentials, be it complete or not, says whose it is and changes nothing', async () => {
+    const auth = { user: 'scheduler', password: 'secret' };
+    const owner = connect(server.connectString, auth);
+    await init({ zk: owner, auth });
+    await owner.delete(`/${name}/controller/mode`, -1);
+    await owner.close();
+    const before = await everything();
+    const reserved = `10 znodes, /${name} first, are reserved to`;
+    await expect(init()).rejects.toThrow(
+      `${reserved} credentials, and ZOOKEEPER_AUTH is not set: it is to be scheduler:password`,
+    );
+    const strangers = [
+      { auth: { ...auth, password: 'guessed' }, why: 'to scheduler with another password' },
+      { auth: { ...auth, user: 'another' }, why: 'to scheduler, not another' },
+    ];
+    for (const stranger of strangers) {
+      const connection = connect(server.connectString, stranger.auth);
+      await expect(init({ zk: connection, auth: stranger.auth })).rejects.toThrow(
+        `${reserved} others than ZOOKEEPER_AUTH: ${stranger.why}`,
+      );
+      await connection.close();
+    }
     expect(await everything()).toEqual(before);
   });
 

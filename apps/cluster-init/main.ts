@@ -4,7 +4,6 @@ import { runAppProcess } from '../../libs/runtime/app-process.ts';
 import { readConfig } from '../../libs/runtime/config.ts';
 import { settings } from '../../libs/runtime/settings.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
-import { settleAccess } from './access.ts';
 import { bootstrap } from './bootstrap.ts';
 
 await runAppProcess('cluster-init', async (app) => {
@@ -26,15 +25,14 @@ await runAppProcess('cluster-init', async (app) => {
     sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
     ...system,
   });
-  const paths = clusterPaths(config.CLUSTER_NAME);
   app.onClose('the ZooKeeper session', () => zk.close());
   await bootstrap({
     databaseUrl: config.DATABASE_URL,
     zk,
-    paths,
+    auth: config.ZOOKEEPER_AUTH,
+    paths: clusterPaths(config.CLUSTER_NAME),
     partitions: config.PARTITIONS,
     stopping: app.stopping,
     ...system,
   });
-  await settleAccess({ zk, root: paths.root, auth: config.ZOOKEEPER_AUTH, ...system });
 });

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../testing/eventually.ts';
 import { recordStates, useZooKeeper } from '../testing/zookeeper-fixture.ts';
-import { closeTree } from './access.ts';
+import { accessOf, closeZnodes } from './access.ts';
 import type { AccessControl } from './access.ts';
+import { bootstrapTree } from './bootstrap.ts';
+import { clusterPaths } from './paths.ts';
 import type { ZooKeeper } from './zookeeper.ts';
 
 const AUTH = { user: 'scheduler', password: 'secret' };
@@ -54,12 +56,14 @@ describe('znodes created with credentials', () => {
     await stranger.create(`${directory}/ephemeral`, EMPTY, 'EPHEMERAL');
     const owner = await zookeeper.connect({ auth: AUTH });
 
-    const { closed, foreign } = await closeTree(owner, directory, AUTH);
-    expect(closed.toSorted()).toEqual([directory, `${directory}/a`, `${directory}/a/b`]);
+    const { open, foreign } = await accessOf(owner, directory, AUTH);
     expect(foreign).toEqual([]);
+    const closed = await closeZnodes(owner, open);
+    expect(closed.toSorted()).toEqual([directory, `${directory}/a`, `${directory}/a/b`]);
+    expect(await closeZnodes(owner, open)).toEqual([]);
     expect(await refusals(stranger, `${directory}/a/b`)).toEqual(Array(5).fill('NO_AUTH'));
     await stranger.setData(`${directory}/ephemeral`, EMPTY, -1);
-    expect(await closeTree(owner, directory, AUTH)).toEqual({ closed: [], foreign: [] });
+    expect(await accessOf(owner, directory, AUTH)).toEqual({ open: [], foreign: [] });
   });
 
   it('a tree of other credentials, or of some where none are given, is told by name', async () => {
@@ -67,9 +71,24 @@ describe('znodes created with credentials', () => {
     const path = await owner.create(`${directory}/theirs`, EMPTY, 'PERSISTENT');
     const wrong = { ...AUTH, password: 'guessed' };
     const guesser = await zookeeper.connect({ auth: wrong });
-    expect(await closeTree(guesser, path, wrong)).toEqual({ closed: [], foreign: [path] });
+    const foreign = [{ path, users: ['scheduler'] }];
+    expect(await accessOf(guesser, path, wrong)).toEqual({ open: [], foreign });
     const stranger = await zookeeper.connect();
-    expect(await closeTree(stranger, directory, undefined)).toEqual({ closed: [], foreign: [path] });
+    expect(await accessOf(stranger, directory, undefined)).toMatchObject({
+      open: [{ path: directory }],
+      foreign,
+    });
+  });
+
+  it('a tree of other credentials is not completed: the znode that may not be created is named', async () => {
+    const [directory, owner] = [await zookeeper.directory(), await zookeeper.connect({ auth: AUTH })];
+    const paths = clusterPaths(`reserved-${directory.slice(1)}`);
+    await owner.create(paths.root, EMPTY, 'PERSISTENT');
+    const stranger = await zookeeper.connect();
+    await expect(bootstrapTree(stranger, paths, { uid: 'u', partitions: 1 })).rejects.toMatchObject({
+      code: 'NO_AUTH',
+      message: `create ${paths.controller}: NO_AUTH: its parent is reserved to other credentials than ZOOKEEPER_AUTH`,
+    });
   });
 
   /** What becomes of every way to change `path` or what is under it. */

@@ -36,24 +36,22 @@ export function creatorAcl(auth: DigestAuth | undefined): readonly Acl[] {
   return auth === undefined ? OPEN_ACL_UNSAFE : [...CREATOR_ALL_ACL, ...READ_ACL_UNSAFE];
 }
 
+/** Persistent znodes of a tree that are not, or not only, for `auth` to change, parents first. */
 export interface TreeAccess {
-  /** Znodes that were open to everyone, and that only `auth` may change now. */
-  readonly closed: readonly string[];
-  /** Znodes that only others may change. */
-  readonly foreign: readonly string[];
+  /** Anyone may change them. */
+  readonly open: readonly { readonly path: string; readonly aversion: number }[];
+  /** Only others may, the `users`. */
+  readonly foreign: readonly { readonly path: string; readonly users: readonly string[] }[];
 }
 
-/**
- * Looks at who may change the znodes of a tree, and with `auth` closes those that are open. Ephemerals are left
- * alone: they are their sessions', and go with them. Harmless to repeat.
- */
-export async function closeTree(
+/** Looks at who may change the znodes of a tree. Ephemerals are left out: they are their sessions', and go with them. */
+export async function accessOf(
   zk: ZooKeeper & AccessControl,
   root: string,
   auth: DigestAuth | undefined,
 ): Promise<TreeAccess> {
-  const closed: string[] = [];
-  const foreign: string[] = [];
+  const open: { path: string; aversion: number }[] = [];
+  const foreign: { path: string; users: string[] }[] = [];
   const pending = [root];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     try {
@@ -61,18 +59,29 @@ export async function closeTree(
       const { children } = await zk.getChildren(path);
       pending.push(...children.map((child) => `${path}/${child}`));
       if (stat.ephemeralOwner !== 0n) continue;
-      if (!isOpen(acl)) {
-        if (!isOwn(acl, auth)) foreign.push(path);
-      } else if (auth !== undefined) {
-        await zk.setCreatorAcl(path, stat.aversion);
-        closed.push(path);
-      }
+      if (isOpen(acl)) open.push({ path, aversion: stat.aversion });
+      else if (!isOwn(acl, auth)) foreign.push({ path, users: usersOf(acl) });
+    } catch (error) {
+      // Removed meanwhile.
+      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
+    }
+  }
+  return { open, foreign };
+}
+
+/** Closes those of the `open` znodes that still are: from now on only this connection's identity may change them. */
+export async function closeZnodes(zk: AccessControl, open: TreeAccess['open']): Promise<string[]> {
+  const closed: string[] = [];
+  for (const { path, aversion } of open) {
+    try {
+      await zk.setCreatorAcl(path, aversion);
+      closed.push(path);
     } catch (error) {
       // Removed meanwhile, or closed by another that does the same.
       if (!isZooKeeperError(error, 'NO_NODE', 'BAD_VERSION')) throw error;
     }
   }
-  return { closed, foreign };
+  return closed;
 }
 
 /** Whether anyone may do more than read. */
@@ -85,6 +94,14 @@ function isOwn(acl: readonly AclEntry[], auth: DigestAuth | undefined): boolean 
   if (auth === undefined) return false;
   const own = digestId(auth);
   return acl.some(({ scheme, id }) => scheme === 'digest' && id === own);
+}
+
+/** Who may do more than read. A digest is hidden from strangers, the name before it is not. */
+function usersOf(acl: readonly AclEntry[]): string[] {
+  const writers = acl.filter(({ perms }) => (perms & ~READ) !== 0);
+  return writers.map(({ scheme, id }) =>
+    scheme === 'digest' ? id.slice(0, id.indexOf(':')) : `${scheme}:${id}`,
+  );
 }
 
 /** The identity that digest credentials prove: `user:base64(sha1(user:password))`. */

@@ -1,7 +1,7 @@
 import type { Paths } from './paths.ts';
 import { metaCodec, modeCodec, planCodec, termCodec } from './records.ts';
 import type { Meta } from './records.ts';
-import { isZooKeeperError } from './zookeeper.ts';
+import { isZooKeeperError, ZooKeeperError } from './zookeeper.ts';
 import type { Op, ZooKeeper } from './zookeeper.ts';
 
 /** How often a tree that changes under our hands is looked at again. */
@@ -25,6 +25,7 @@ export async function readMeta(zk: ZooKeeper, paths: Paths): Promise<Meta | null
  * Creates the znodes of the cluster that are missing, all of them or none, and leaves the others as they are.
  * Returns the paths created. A tree created anew starts its epochs at 0, whatever Postgres holds: the workers
  * report the refusals, and the controller mints past them. To be repeated where it ends in CONNECTION_LOSS.
+ * @throws ZooKeeperError NO_AUTH naming the znode that may not be created
  */
 export async function bootstrapTree(zk: ZooKeeper, paths: Paths, meta: Meta): Promise<string[]> {
   for (let attempt = 1; ; attempt += 1) {
@@ -37,6 +38,10 @@ export async function bootstrapTree(zk: ZooKeeper, paths: Paths, meta: Meta): Pr
       await zk.multi(missing);
       return missing.map(({ path }) => path);
     } catch (error) {
+      if (isZooKeeperError(error, 'NO_AUTH')) {
+        const message = 'NO_AUTH: its parent is reserved to other credentials than ZOOKEEPER_AUTH';
+        throw new ZooKeeperError('NO_AUTH', 'create', missing[error.opIndex ?? 0]?.path, { message });
+      }
       // Another cluster-init was faster: what is there now tells.
       if (!isZooKeeperError(error, 'NODE_EXISTS', 'NO_NODE') || attempt === ATTEMPTS) throw error;
     }
