@@ -38,6 +38,8 @@ export type Action =
       readonly ms: number;
     }
   | { readonly kind: 'loseReply'; readonly process: string; readonly server: Server; readonly to: string }
+  /** One connection stalls with the reply of Postgres to such a statement; the process' others go on. */
+  | { readonly kind: 'delayReply'; readonly process: string; readonly to: string; readonly ms: number }
   | { readonly kind: 'loseNotifications'; readonly process: string; readonly ms: number }
   | { readonly kind: 'slowBackend'; readonly process: string; readonly byMs: number; readonly ms: number }
   | { readonly kind: 'zookeeperDown' | 'postgresRestart'; readonly ms: number }
@@ -69,6 +71,11 @@ export const NO_WISHES: readonly (readonly string[])[] = [
   ]),
 ];
 export const CONTROLLERS = ['controller-1', 'controller-2'];
+/** Those who submit and remove tasks, as far as their connections go. */
+export const USERS = 'users';
+
+/** Of the connections that something happens to. */
+const SHARE_OF_USERS = 0.1;
 
 /** How often each is drawn, relative to the others. */
 const WEIGHTS: Record<ActionKind, number> = {
@@ -84,6 +91,7 @@ const WEIGHTS: Record<ActionKind, number> = {
   blackHole: 3,
   slowWire: 2,
   loseReply: 8,
+  delayReply: 4,
   loseNotifications: 2,
   slowBackend: 3,
   zookeeperDown: 1.5,
@@ -96,6 +104,8 @@ const WEIGHTS: Record<ActionKind, number> = {
 /** What a run may do without: each seed leaves out some faults, so that others are seen undisturbed ("swarm testing", Groce et al., 2012). */
 const ALWAYS: readonly ActionKind[] = ['submit', 'remove', 'start'];
 const SHARE_OF_KINDS = 0.5;
+/** In so many schedules something happens that takes several steps in order, which are never drawn one by one. */
+const SHARE_WITH_A_MISFORTUNE = 0.25;
 
 const STATEMENTS = [
   'claim-tasks',
@@ -107,6 +117,7 @@ const STATEMENTS = [
   'task-payloads',
   '*',
 ];
+const STATEMENTS_OF_USERS = ['insert-tasks', 'remove-task'];
 const REQUESTS = ['multi', 'setData', 'create', 'any'];
 
 /** Draws a schedule of `steps` steps. The same randomness gives the same schedule. */
@@ -117,10 +128,15 @@ export function drawSchedule(random: Random, steps: number): Step[] {
     (kind) => ALWAYS.includes(kind) || random.next() < SHARE_OF_KINDS,
   );
   const shareOfActions = 0.1 + 0.4 * random.next();
-  return Array.from({ length: steps }, () => ({
+  const drawn = Array.from({ length: steps }, () => ({
     action: random.next() < shareOfActions ? draw.action(draw.weighted(kinds)) : undefined,
     thenMs: draw.pauseMs(),
   }));
+  if (random.next() < SHARE_WITH_A_MISFORTUNE) {
+    const misfortune = draw.misfortune();
+    drawn.splice(Math.floor(random.next() * steps), misfortune.length, ...misfortune);
+  }
+  return drawn.slice(0, steps);
 }
 
 class Draw {
@@ -141,6 +157,24 @@ class Draw {
   pauseMs(): number {
     const share = this.#random.next();
     return Math.ceil(this.#upTo(share < 0.88 ? 15 : share < 0.98 ? 110 : 1_200));
+  }
+
+  /** A partition moves while attempts of it go on where it was; then Postgres is away for longer than a lease. */
+  misfortune(): Step[] {
+    const long = {
+      kind: 'submit' as const,
+      ...{ count: 3, delayMs: 0, sleepMs: 6_000 + Math.ceil(this.#upTo(4_000)), fail: 0, stuckMs: 0 },
+    };
+    const move = this.#pick<Action>([
+      { kind: 'start', process: WORKERS.at(-1) ?? '' },
+      { kind: 'administer', words: ['drain', this.#pick(WORKERS)] },
+    ]);
+    return [
+      { action: long, thenMs: 20 },
+      { action: long, thenMs: 100 },
+      { action: move, thenMs: 1_200 + Math.ceil(this.#upTo(800)) },
+      { action: { kind: 'postgresRestart', ms: 2_000 + Math.ceil(this.#upTo(2_500)) }, thenMs: 3_500 },
+    ];
   }
 
   action(kind: ActionKind): Action {
@@ -182,10 +216,19 @@ class Draw {
         };
       case 'loseReply': {
         const { process, server } = this.#way();
-        return { kind, process, server, to: this.#pick(server === 'postgres' ? STATEMENTS : REQUESTS) };
+        return { kind, process, server, to: this.#replyTo(process, server) };
+      }
+      case 'delayReply': {
+        const process = this.#pick([...WORKERS, USERS]);
+        return { kind, process, to: this.#replyTo(process, 'postgres'), ms: this.#faultMs() };
       }
       case 'loseNotifications':
-        return { kind, process: this.#pick(WORKERS), ms: this.#faultMs() };
+        return {
+          kind,
+          process: this.#pick(WORKERS),
+          // Long enough for a task to wait beyond every bound, if a notification were all that it waited for.
+          ms: Math.ceil(this.#upTo(this.#pick([300, 6_000, 30_000]))),
+        };
       case 'slowBackend':
         return {
           kind,
@@ -241,11 +284,17 @@ class Draw {
   }
 
   #way(): { process: string; server: Server } {
+    if (this.#random.next() < SHARE_OF_USERS) return { process: USERS, server: 'postgres' };
     const process = this.#process();
     return {
       process,
       server: process.startsWith('controller') ? 'zookeeper' : this.#pick(['zookeeper', 'postgres']),
     };
+  }
+
+  #replyTo(process: string, server: Server): string {
+    if (server === 'zookeeper') return this.#pick(REQUESTS);
+    return this.#pick(process === USERS ? STATEMENTS_OF_USERS : STATEMENTS);
   }
 
   #process(): string {

@@ -1,40 +1,119 @@
-/** What must come about once faults have stopped. */
+/** What must come about once faults have stopped, and how soon. */
 import { parseInstanceName } from '../libs/cluster/paths.ts';
 import { planCodec } from '../libs/cluster/records.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { PATHS } from './cluster/cluster.ts';
 
-/**
- * What is missing yet, undefined where all has come about: every partition has a living owner, loads are balanced,
- * every task that is due has come to its end. That a task is gone which nobody has removed is a promise broken (P1).
- *
- * @param horizonMs tasks scheduled later than that, by the database's clock, are not waited for
- */
-export function unsettled(cluster: Cluster, horizonMs: number): string | undefined {
-  const live = liveInstances(cluster);
-  const { owners, tasks } = cluster.postgres.database;
-  for (const { partitionId, owner, incarnation } of owners) {
-    if (owner === null || incarnation === null || !live.has(incarnation))
-      return `partition ${partitionId} has no living owner (${owner ?? 'none'})`;
-  }
-  for (const { id, status, scheduledAt } of tasks.values()) {
-    if (status === 'RUNNING' || (status === 'PENDING' && scheduledAt <= horizonMs))
-      return `task ${id} is ${status}`;
-  }
-  for (const id of cluster.users.expected)
-    if (!tasks.has(id)) cluster.safety.broken('P1', `task ${id} was acknowledged and is lost`);
-  return unbalanced(cluster, new Set(live.values()));
+/** How long, in ms, each kind of thing that should not be may last: half as much again as ever seen in 10,000 seeds. */
+const BOUNDS_MS = {
+  /** A partition has no living owner, or loads differ by more than they must. */
+  unassigned: 6_000,
+  /** A task is due and PENDING. */
+  due: 8_000,
+  /** A task is RUNNING whose claimer's lease is over. */
+  abandoned: 8_000,
+  /** A task is RUNNING and no handler is. */
+  idle: 6_000,
+};
+type Kind = keyof typeof BOUNDS_MS;
+export type LongestMs = Record<Kind, number>;
+
+export function nothingYet(): LongestMs {
+  return { unassigned: 0, due: 0, abandoned: 0, idle: 0 };
 }
 
-/** P8: loads differ by at most one, unless a worker is in quarantine. */
+interface Missing {
+  readonly kind: Kind;
+  readonly what: string;
+}
+
+/** Watches, from when faults have stopped, what is missing yet. That a task is gone which nobody has removed is a promise broken (P1). */
+export class Liveness {
+  readonly #cluster: Cluster;
+  readonly #nowMs: () => number;
+  /** Tasks scheduled later than that, by the database's clock, are not waited for. */
+  readonly #horizonMs: number;
+  readonly #since = new Map<string, number>();
+  /** The longest that each kind has lasted. */
+  readonly longestMs: LongestMs = nothingYet();
+
+  constructor(cluster: Cluster, { nowMs, horizonMs }: { nowMs: () => number; horizonMs: number }) {
+    this.#cluster = cluster;
+    this.#nowMs = nowMs;
+    this.#horizonMs = cluster.postgres.machine.clock.wallMs() + horizonMs;
+  }
+
+  /** What is not as it should be at the moment, `undefined` where everything is: all assigned, all due tasks ended. */
+  look(): string | undefined {
+    const nowMs = this.#nowMs();
+    const missing = this.#missing();
+    const whats = new Set(missing.map(({ what }) => what));
+    for (const what of this.#since.keys()) if (!whats.has(what)) this.#since.delete(what);
+    for (const { kind, what } of missing) {
+      const sinceMs = this.#since.get(what) ?? nowMs;
+      this.#since.set(what, sinceMs);
+      this.longestMs[kind] = Math.max(this.longestMs[kind], nowMs - sinceMs);
+      if (nowMs - sinceMs > BOUNDS_MS[kind])
+        this.#cluster.safety.broken('liveness', `for ${BOUNDS_MS[kind]} ms without a fault, ${what}`);
+    }
+    for (const id of this.#cluster.users.expected)
+      if (!this.#cluster.postgres.database.tasks.has(id))
+        this.#cluster.safety.broken('P1', `task ${id} was acknowledged and is lost`);
+    return missing[0]?.what ?? this.#unfinished();
+  }
+
+  #missing(): Missing[] {
+    return [...this.#unassigned().map((what) => ({ kind: 'unassigned' as const, what })), ...this.#late()];
+  }
+
+  #unassigned(): string[] {
+    const live = liveInstances(this.#cluster);
+    const unowned = this.#cluster.postgres.database.owners.filter(
+      ({ incarnation }) => incarnation === null || !live.has(incarnation),
+    );
+    const balance = unbalanced(this.#cluster, new Set(live.values()));
+    return [
+      ...unowned.map(({ partitionId }) => `partition ${partitionId} has no living owner`),
+      ...(balance === undefined ? [] : [balance]),
+    ];
+  }
+
+  #late(): Missing[] {
+    const { postgres, safety } = this.#cluster;
+    const { tasks, sessions } = postgres.database;
+    const nowMs = postgres.machine.clock.wallMs();
+    const late: Missing[] = [];
+    for (const { id, status, dueAt, attempt, incarnation } of tasks.values()) {
+      if (status === 'PENDING' && dueAt <= nowMs)
+        late.push({ kind: 'due', what: `task ${id} is due, after attempt ${attempt}` });
+      if (status !== 'RUNNING') continue;
+      const leaseEndsAt = sessions.get(incarnation ?? '')?.expiresAt ?? 0;
+      if (leaseEndsAt <= nowMs)
+        late.push({ kind: 'abandoned', what: `attempt ${attempt} of task ${id} has no owner with a lease` });
+      else if (!safety.runs(id, attempt))
+        late.push({ kind: 'idle', what: `no handler runs attempt ${attempt} of task ${id}` });
+    }
+    return late;
+  }
+
+  #unfinished(): string | undefined {
+    for (const { id, status, scheduledAt } of this.#cluster.postgres.database.tasks.values()) {
+      if (status === 'RUNNING' || (status === 'PENDING' && scheduledAt <= this.#horizonMs))
+        return `task ${id} is ${status}`;
+    }
+    return undefined;
+  }
+}
+
+/** P8: loads differ by at most one; a worker in quarantine may have less. */
 function unbalanced({ ensemble }: Cluster, workerIds: ReadonlySet<string>): string | undefined {
   const data = ensemble.znodes.get(PATHS.plan);
   if (data === undefined) return 'there is no plan';
-  const { workers, target, quarantined } = planCodec.decode(data, PATHS.plan);
-  if (quarantined !== undefined) return undefined;
+  const { workers, target, quarantined = {} } = planCodec.decode(data, PATHS.plan);
   const loads = new Map([...workerIds].map((id) => [id, 0]));
   for (const index of target) loads.set(workers[index] ?? '', (loads.get(workers[index] ?? '') ?? 0) + 1);
-  const [least, most] = [Math.min(...loads.values()), Math.max(...loads.values())];
+  const most = Math.max(...loads.values());
+  const least = Math.min(...[...loads].filter(([id]) => !(id in quarantined)).map(([, load]) => load));
   return most - least > 1 ? `the loads of workers are between ${least} and ${most}` : undefined;
 }
 

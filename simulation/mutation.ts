@@ -18,26 +18,31 @@ export interface HuntOptions {
   /** Seeds to try at most, from 1. */
   readonly seeds: number;
   readonly steps: number;
+  readonly stop?: AbortSignal;
 }
 
 const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 const COPIED = ['apps', 'libs', 'simulation', 'bin', 'package.json', 'tsconfig.json'];
 
-/** Runs seeds on a copy of the product that is mutated so, until one breaks a promise; `undefined` where none does. */
-export async function hunt(mutant: Mutant, { seeds, steps }: HuntOptions): Promise<Catch | undefined> {
+/** Runs seeds on a copy of the product that is mutated so, until one breaks a promise. */
+export async function hunt(
+  mutant: Mutant,
+  { seeds, steps, stop }: HuntOptions,
+): Promise<Catch | 'SURVIVED' | 'INTERRUPTED'> {
   const copy = await mkdtemp(join(tmpdir(), 'mutant-'));
   try {
     for (const name of COPIED) await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
     await symlink(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
     await mutate(copy, mutant);
-    const printed = await run(copy, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief']);
+    const printed = await run(copy, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief'], stop);
+    if (stop?.aborted === true) return 'INTERRUPTED';
     const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
     if (seed === undefined) {
       invariant(
         / 0 failed$/m.test(printed),
         `the simulation of "${mutant.name}" did not run:\n${printed.slice(-2_000)}`,
       );
-      return undefined;
+      return 'SURVIVED';
     }
     return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };
   } finally {
@@ -58,13 +63,18 @@ async function mutate(copy: string, { name, also, ...first }: Mutant): Promise<v
 }
 
 /** What `npm run sim` prints in `directory`. */
-function run(directory: string, args: readonly string[]): Promise<string> {
+function run(directory: string, args: readonly string[], stop?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['bin/run.mjs', 'simulation/main.ts', ...args], { cwd: directory });
+    const interrupt = () => child.kill('SIGINT');
+    stop?.addEventListener('abort', interrupt, { once: true });
     let printed = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => (printed += text));
     }
-    child.on('error', reject).on('close', () => resolve(printed));
+    child.on('error', reject).on('close', () => {
+      stop?.removeEventListener('abort', interrupt);
+      resolve(printed);
+    });
   });
 }

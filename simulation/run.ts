@@ -1,8 +1,9 @@
 import { seededRandom } from '../libs/testing/seeded-random.ts';
 import type { Step } from './actions.ts';
 import { drawSchedule } from './actions.ts';
-import { Cluster } from './cluster/cluster.ts';
-import { unsettled } from './liveness.ts';
+import { Cluster, PATHS } from './cluster/cluster.ts';
+import { Liveness, nothingYet } from './liveness.ts';
+import type { LongestMs } from './liveness.ts';
 import type { Violation } from './safety.ts';
 import { Transcript } from './transcript.ts';
 import { World } from './world.ts';
@@ -24,12 +25,16 @@ export interface RunResult {
   readonly virtualMs: number;
   readonly tasks: number;
   readonly handlersStarted: number;
+  /** How long what was missing after the faults was missing, at most. */
+  readonly longestMs: LongestMs;
 }
 
-/** Once faults have stopped: by then every partition has an owner and every due task an end. Milliseconds. */
-const LIVENESS_BOUND_MS = 90_000;
+/** Once faults have stopped: by then every due task has its end, retries and what handlers take included. Milliseconds. */
+const ALL_DONE_MS = 90_000;
 /** Tasks due later than that after faults have stopped are not waited for. */
 const HORIZON_MS = 20_000;
+/** So long everything must stay as it is, the plan included. */
+const CALM_MS = 2_000;
 const SLICE_MS = 250;
 const START_MS = 1_000;
 
@@ -53,6 +58,7 @@ export async function runSeed({
     if (safety.violation !== undefined) throw new Broken();
   };
   let taken = 0;
+  let longestMs = nothingYet();
   const crashed = (error: unknown) =>
     safety.broken('no fault of ours', error instanceof Error ? (error.stack ?? '') : String(error));
   process.on('unhandledRejection', crashed);
@@ -67,7 +73,7 @@ export async function runSeed({
     transcript.add('*', () => 'faults stop');
     cluster.heal();
     cluster.takeWishesBack();
-    await settle(world, cluster, check);
+    longestMs = await settle(world, cluster, check);
   } catch (error) {
     if (!(error instanceof Broken)) crashed(error);
     transcript.add(
@@ -84,19 +90,29 @@ export async function runSeed({
     virtualMs: world.nowMs,
     tasks: cluster.postgres.database.tasks.size,
     handlersStarted: safety.handlersStarted,
+    longestMs,
   };
 }
 
-async function settle(world: World, cluster: Cluster, check: () => void): Promise<void> {
-  const untilMs = world.nowMs + LIVENESS_BOUND_MS;
-  const horizonMs = cluster.postgres.machine.clock.wallMs() + HORIZON_MS;
+/** Waits until everything has come about that must, and has stayed so for a while. */
+async function settle(world: World, cluster: Cluster, check: () => void): Promise<LongestMs> {
+  const untilMs = world.nowMs + ALL_DONE_MS;
+  while (!cluster.serversUp) await world.run(SLICE_MS, check);
+  const liveness = new Liveness(cluster, { nowMs: () => world.nowMs, horizonMs: HORIZON_MS });
+  let [plan, calmSinceMs] = ['', world.nowMs];
   for (;;) {
     await world.run(SLICE_MS, check);
-    const missing = unsettled(cluster, horizonMs);
-    check();
-    if (missing === undefined) return;
+    const missing = liveness.look();
+    const planBefore = plan;
+    plan = cluster.ensemble.znodes.get(PATHS.plan)?.toString() ?? '';
+    if (missing !== undefined || plan !== planBefore) calmSinceMs = world.nowMs;
+    if (world.nowMs - calmSinceMs >= CALM_MS) return liveness.longestMs;
     if (world.nowMs > untilMs)
-      cluster.safety.broken('liveness', `${LIVENESS_BOUND_MS} ms after faults have stopped, ${missing}`);
+      cluster.safety.broken(
+        'liveness',
+        `${ALL_DONE_MS} ms after faults have stopped, ${missing ?? 'the plan still changes'}`,
+      );
+    check();
     // Whatever stopped by itself, as by a worker id in use, is started again by whoever runs the cluster.
     cluster.heal();
   }

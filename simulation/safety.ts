@@ -135,7 +135,7 @@ export class Safety {
     const execution = this.#executions.get(key(id, attempt));
     if (execution === undefined || !execution.running) return;
     const { process } = execution;
-    if (this.#isWell(process))
+    if (this.#keepsItsLease(process))
       this.broken(
         'P7',
         `attempt ${attempt} of task ${id} was taken from ${process.id}, which runs it and is well (database time ${nowMs})`,
@@ -143,8 +143,13 @@ export class Safety {
   }
 
   /** Whether nothing has been wrong with this very process for long enough to make up for what was. */
-  #isWell(process: WorkerProcess): boolean {
+  #keepsItsLease(process: WorkerProcess): boolean {
     return !process.dead && process.healthy && this.#nowMs() - process.troubledUntilMs > this.#leaseMs;
+  }
+
+  /** Whether it acts at once on what it reads. */
+  #isPrompt(process: WorkerProcess): boolean {
+    return this.#keepsItsLease(process) && this.#nowMs() - process.wedgedUntilMs > this.#leaseMs;
   }
 
   // ------------------------------------------------------------------ ZooKeeper
@@ -181,17 +186,32 @@ export class Safety {
     if (this.#executions.has(key(id, attempt)))
       this.broken('P2', `attempt ${attempt} of task ${id} was started twice`);
     // A process paused between reading a task and starting it cannot know: no scheduler could.
-    if (this.#removed.has(id) && this.#isWell(process))
-      this.broken('P2', `task ${id} was started after its removal`);
+    if (this.#isPrompt(process)) this.#startedAsRecorded(process, id, attempt);
     const last = this.#cancelling.get(id);
     if (last !== undefined && attempt > last)
       this.broken('P2', `task ${id} was started anew after its cancellation`);
     this.#executions.set(key(id, attempt), { process, running: true });
   }
 
+  #startedAsRecorded({ id: worker, applicationName }: WorkerProcess, id: number, attempt: number): void {
+    if (this.#removed.has(id)) this.broken('P2', `task ${id} was started after its removal`);
+    const row = this.#database?.tasks.get(id);
+    const claimer = this.#database?.sessions.get(row?.incarnation ?? '')?.backendName ?? '';
+    if (row?.status !== 'RUNNING' || row.attempt !== attempt || !claimer.startsWith(applicationName))
+      this.broken(
+        'P2',
+        `${worker} started attempt ${attempt} of task ${id}, which is ${row?.status ?? 'gone'} with attempt ${row?.attempt ?? 0} of ${row?.incarnation ?? 'nobody'}`,
+      );
+  }
+
   handlerEnded(id: number, attempt: number): void {
     const execution = this.#executions.get(key(id, attempt));
     if (execution !== undefined) execution.running = false;
+  }
+
+  /** Whether a handler is at work on it. */
+  runs(id: number, attempt: number): boolean {
+    return this.#executions.get(key(id, attempt))?.running === true;
   }
 
   /** A user was told that the task is gone. */

@@ -7,8 +7,11 @@ import type { SeedAnswer, SeedQuestion } from './seeds.ts';
 const port = parentPort;
 invariant(port !== null, 'runs as a worker thread');
 
+// Errors are raised by the thousand, and nobody reads where: the story of a seed that fails is told by another run.
+Error.stackTraceLimit = 0;
+
 port.on('message', ({ seed, steps }: SeedQuestion) => {
-  void runSeed({ seed, steps }).then(({ violation, handlersStarted, virtualMs }) =>
-    port.postMessage({ seed, violation, handlersStarted, virtualMs } satisfies SeedAnswer),
+  void runSeed({ seed, steps }).then(({ violation, handlersStarted, virtualMs, longestMs }) =>
+    port.postMessage({ seed, violation, handlersStarted, virtualMs, longestMs } satisfies SeedAnswer),
   );
 });

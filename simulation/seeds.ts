@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
+import { nothingYet } from './liveness.ts';
+import type { LongestMs } from './liveness.ts';
 import { startThread } from '../libs/runtime/thread.ts';
 
 export interface SeedsRequest {
@@ -25,6 +27,8 @@ export interface SeedsResult {
   readonly failed: readonly FailedSeed[];
   readonly handlersStarted: number;
   readonly virtualMs: number;
+  /** The longest of all. */
+  readonly longestMs: LongestMs;
 }
 
 /** What a thread is asked for; it answers each with a {@link SeedAnswer}. */
@@ -38,12 +42,14 @@ export interface SeedAnswer {
   readonly violation: { readonly promise: string; readonly message: string } | undefined;
   readonly handlersStarted: number;
   readonly virtualMs: number;
+  readonly longestMs: LongestMs;
 }
 
 /** Runs seeds on all processors. Stops at the first that fails, unless `all` are asked for. */
 export async function runSeeds(request: SeedsRequest): Promise<SeedsResult> {
   const { from, count, steps, all = false, onProgress, stop } = request;
   const failed: FailedSeed[] = [];
+  const longestMs = nothingYet();
   let [next, done, handlersStarted, virtualMs] = [from, 0, 0, 0];
   const exhausted = () => next >= from + count || stop?.aborted === true || (failed.length > 0 && !all);
 
@@ -53,6 +59,8 @@ export async function runSeeds(request: SeedsRequest): Promise<SeedsResult> {
       done += 1;
       handlersStarted += amounts.handlersStarted;
       virtualMs += amounts.virtualMs;
+      for (const kind of Object.keys(longestMs) as (keyof LongestMs)[])
+        longestMs[kind] = Math.max(longestMs[kind], amounts.longestMs[kind]);
       if (violation !== undefined) failed.push({ seed, ...violation });
       onProgress?.(done);
     }
@@ -66,7 +74,7 @@ export async function runSeeds(request: SeedsRequest): Promise<SeedsResult> {
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
   failed.sort((a, b) => a.seed - b.seed);
-  return { done, failed, handlersStarted, virtualMs };
+  return { done, failed, handlersStarted, virtualMs, longestMs };
 }
 
 function ask(thread: Worker, question: SeedQuestion): Promise<SeedAnswer> {

@@ -6,15 +6,13 @@ import { runSeed } from './run.ts';
 import { runSeeds } from './seeds.ts';
 
 describe('the simulation', () => {
-  it('gives the same transcript when a seed is run again', async () => {
-    const [first, again] = [
-      await runSeed({ seed: 7, steps: 300, transcript: true }),
-      await runSeed({ seed: 7, steps: 300, transcript: true }),
-    ];
+  it.each([2, 7, 12, 389, 930])('gives the same transcript when seed %i is run again', async (seed) => {
+    const first = await runSeed({ seed, steps: 300, transcript: true });
+    const again = await runSeed({ seed, steps: 300, transcript: true });
     expect(first.transcript.length).toBeGreaterThan(500);
     expect(again.transcript).toEqual(first.transcript);
     expect(first.violation).toBeUndefined();
-    expect(first.handlersStarted).toBeGreaterThan(10);
+    expect(first.handlersStarted).toBeGreaterThan(0);
   });
 
   it('draws every kind of fault', () => {
@@ -23,7 +21,8 @@ describe('the simulation', () => {
       for (const { action } of drawSchedule(seededRandom(seed), 300)) if (action) drawn.add(action.kind);
     }
     expect([...drawn].sort()).toEqual([
-      ...['administer', 'blackHole', 'crash', 'cut', 'depose', 'expire', 'loseNotifications', 'loseReply'],
+      ...['administer', 'blackHole', 'crash', 'cut', 'delayReply', 'depose', 'expire'],
+      ...['loseNotifications', 'loseReply'],
       ...[
         'pause',
         'postgresRestart',

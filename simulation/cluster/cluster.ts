@@ -5,7 +5,8 @@ import { sleep } from '../../libs/core/clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
 import type { Handler } from '../../apps/worker-node/handlers/handler.ts';
 import type { Action, Server } from '../actions.ts';
-import { CONTROLLERS, WORKERS } from '../actions.ts';
+import { CONTROLLERS, USERS, WORKERS } from '../actions.ts';
+import { FewestMoves } from '../fewest-moves.ts';
 import { Moves } from '../moves.ts';
 import { Safety } from '../safety.ts';
 import { Thread } from '../thread.ts';
@@ -41,7 +42,7 @@ export class Cluster {
   readonly users: Users;
   readonly workers = new Map<string, WorkerProcess>();
   readonly controllers = new Map<string, ControllerProcess>();
-  readonly #moves: Moves;
+  readonly #judges: readonly (Moves | FewestMoves)[];
   readonly #administrator: Administrator;
 
   constructor(world: World, transcript: Transcript) {
@@ -57,7 +58,7 @@ export class Cluster {
             `${by ?? 'a session ends'}: ${changes.map((change) => `${change.type} ${'path' in change ? change.path : ''}`).join(', ')}`,
         );
         this.safety.znodesChanged(by, session, changes, PATHS);
-        this.#moves.committed(changes);
+        for (const judge of this.#judges) judge.committed(changes);
       },
     });
     this.postgres = new Postgres(world, {
@@ -67,12 +68,13 @@ export class Cluster {
         transcript.add('postgres', () => `${process}: ${statement} ${what}`),
     });
     this.safety.watch(this.postgres.database);
-    this.#moves = new Moves({
+    const judging = {
       paths: PATHS,
       database: this.postgres.database,
       nowMs: () => world.nowMs,
-      broken: (promise, message) => this.safety.broken(promise, message),
-    });
+      broken: (promise: string, message: string) => this.safety.broken(promise, message),
+    };
+    this.#judges = [new Moves(judging), new FewestMoves(judging)];
     this.#administrator = new Administrator(world, this.ensemble, PATHS);
     this.users = new Users(world, this.postgres, this.safety);
   }
@@ -108,15 +110,16 @@ export class Cluster {
         void this.#process(action.process)?.stop();
         return;
       case 'expire':
-        this.#trouble(action.process, 0);
         return this.ensemble.expireSessionOf(action.process);
       case 'pause':
-        return this.#pause(this.#threads(action.process), action.process, action.ms, action.first);
+        this.workers.get(action.process)?.trouble(action.ms);
+        return this.#pause(this.#threads(action.process), action.ms, action.first);
       case 'wedge':
-        return this.#pause(this.#threads(action.process).slice(0, 1), action.process, action.ms, 'timer');
+        this.workers.get(action.process)?.wedge(action.ms);
+        return this.#pause(this.#threads(action.process).slice(0, 1), action.ms, 'timer');
       case 'cut':
-        this.#trouble(action.process, 0);
         if (action.server === 'zookeeper') return this.ensemble.cut(action.process);
+        if (action.process === USERS) return this.users.cutDatabase();
         return this.workers.get(action.process)?.cutDatabase();
       case 'blackHole':
         return this.#break(action.process, action.server, action.ms, (wire) => wire.hold(action.directions));
@@ -128,13 +131,14 @@ export class Cluster {
           (wire) => (wire.slownessMs = action.byMs),
         );
       case 'loseReply':
-        this.#trouble(action.process, 0);
-        if (action.server === 'postgres') return this.postgres.loseReply(action.process, action.to);
-        return this.ensemble.loseReply(action.process, action.to as 'any');
+        if (action.server === 'zookeeper') return this.ensemble.loseReply(action.process, action.to as 'any');
+        return this.postgres.loseReply(action.process, action.to);
+      case 'delayReply':
+        return this.postgres.delayReply(action.process, action.to, action.ms);
       case 'loseNotifications':
         return this.workers.get(action.process)?.loseNotifications(action.ms);
       case 'slowBackend':
-        this.#trouble(action.process, action.ms + action.byMs);
+        this.workers.get(action.process)?.trouble(action.ms + action.byMs);
         this.postgres.slow(action.process, action.byMs);
         this.#world.schedule(action.ms, () => this.postgres.slow(action.process, 0));
         return;
@@ -144,7 +148,7 @@ export class Cluster {
         return this.postgres.restart(action.ms);
       case 'wipe':
         this.safety.wiped();
-        this.#moves.wiped();
+        for (const judge of this.#judges) judge.wiped();
         this.ensemble.wipe();
         return this.#initialise(action.initAfterMs);
       case 'depose':
@@ -158,6 +162,11 @@ export class Cluster {
     }
   }
 
+  /** Whether both servers are up: what {@link heal} does not hasten. */
+  get serversUp(): boolean {
+    return this.ensemble.up && this.postgres.up;
+  }
+
   /** Nobody wishes anything any more. */
   takeWishesBack(): void {
     this.#administrator.takeBack();
@@ -169,8 +178,9 @@ export class Cluster {
     this.ensemble.forgetLostReplies();
     for (const { id } of [...this.workers.values(), ...this.controllers.values()]) {
       for (const thread of this.#threads(id)) thread.resume('message');
-      for (const wire of this.#wires(id)) wire.heal();
+      for (const server of ['zookeeper', 'postgres'] as const) this.#wire(id, server)?.heal();
     }
+    this.users.wire.heal();
     for (const id of CONTROLLERS) this.#startController(id);
     for (const id of WORKERS.slice(0, -1)) this.startWorker(id);
   }
@@ -279,18 +289,12 @@ export class Cluster {
     return worker ? [worker.main, worker.keeper] : controller ? [controller.main] : [];
   }
 
-  #wires(id: string): Wire[] {
-    const worker = this.workers.get(id);
-    const controller = this.controllers.get(id);
-    return worker ? [worker.zkWire, worker.dbWire] : controller ? [controller.zkWire] : [];
+  #wire(id: string, server: Server): Wire | undefined {
+    if (server === 'zookeeper') return (this.workers.get(id) ?? this.controllers.get(id))?.zkWire;
+    return id === USERS ? this.users.wire : this.workers.get(id)?.dbWire;
   }
 
-  #trouble(id: string, ms: number): void {
-    this.workers.get(id)?.trouble(ms);
-  }
-
-  #pause(threads: readonly Thread[], id: string, ms: number, first: 'timer' | 'message'): void {
-    this.#trouble(id, ms);
+  #pause(threads: readonly Thread[], ms: number, first: 'timer' | 'message'): void {
     for (const thread of threads) {
       thread.pause();
       this.#world.schedule(ms, () => thread.resume(first));
@@ -298,9 +302,9 @@ export class Cluster {
   }
 
   #break(id: string, server: Server, ms: number, fault: (wire: Wire) => void): void {
-    const wire = this.#wires(id)[server === 'zookeeper' ? 0 : 1];
+    const wire = this.#wire(id, server);
     if (wire === undefined) return;
-    this.#trouble(id, ms);
+    if (server === 'postgres') this.workers.get(id)?.trouble(ms);
     fault(wire);
     this.#world.schedule(ms, () => wire.heal());
   }

@@ -23,6 +23,8 @@ export class Postgres {
   readonly #restarts = new Set<() => void>();
   /** Replies to be lost: the next one of a process to a statement of that name. */
   readonly #lostReplies: { readonly process: string; readonly statement: string }[] = [];
+  /** As these, only late. */
+  readonly #lateReplies: { readonly process: string; readonly statement: string; readonly ms: number }[] = [];
   /** Statements of these processes take so long before they commit, holding their locks. */
   readonly #slowMs = new Map<string, number>();
 
@@ -55,11 +57,17 @@ export class Postgres {
   }
 
   losesReply(process: string, statement: string): boolean {
-    const lost = this.#lostReplies.findIndex(
-      (each) => each.process === process && (each.statement === '*' || each.statement === statement),
-    );
-    if (lost >= 0) this.#lostReplies.splice(lost, 1);
-    return lost >= 0;
+    return takeFirst(this.#lostReplies, process, statement) !== undefined;
+  }
+
+  /** The reply to the next statement of `process` and that name (`*`: any) arrives so much later. */
+  delayReply(process: string, statement: string, ms: number): void {
+    this.#lateReplies.push({ process, statement, ms });
+  }
+
+  /** How much later the reply arrives, in ms. */
+  delaysReply(process: string, statement: string): number {
+    return takeFirst(this.#lateReplies, process, statement)?.ms ?? 0;
   }
 
   /** Until {@link heal}, statements of `process` hold their locks for so long before they commit. */
@@ -73,8 +81,21 @@ export class Postgres {
 
   heal(): void {
     this.#lostReplies.length = 0;
+    this.#lateReplies.length = 0;
     this.#slowMs.clear();
   }
+}
+
+/** Takes the first of the `faults` that is meant for such a statement. */
+function takeFirst<F extends { readonly process: string; readonly statement: string }>(
+  faults: F[],
+  process: string,
+  statement: string,
+): F | undefined {
+  const first = faults.findIndex(
+    (fault) => fault.process === process && (fault.statement === '*' || fault.statement === statement),
+  );
+  return first < 0 ? undefined : faults.splice(first, 1)[0];
 }
 
 /** A process' connections to Postgres, with the deadlines and errors of the real pool. */
@@ -231,8 +252,10 @@ class Connection implements Link {
     this.#postgres.onStatement(this.#process, statement, 'committed');
     return new Promise((resolve) => {
       if (this.#postgres.losesReply(this.#process, statement))
-        this.break('Connection terminated unexpectedly');
-      else this.answer(resolve);
+        return this.break('Connection terminated unexpectedly');
+      const lateMs = this.#postgres.delaysReply(this.#process, statement);
+      if (lateMs === 0) this.answer(resolve);
+      else this.#postgres.world.schedule(lateMs, () => this.answer(resolve));
     });
   }
 }

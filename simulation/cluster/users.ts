@@ -1,4 +1,5 @@
 import type { Json } from '../../libs/core/task.ts';
+import { USERS } from '../actions.ts';
 import type { Safety } from '../safety.ts';
 import { Thread } from '../thread.ts';
 import { Wire } from '../wire.ts';
@@ -15,6 +16,7 @@ export interface TaskWish {
 /** People and programs that submit tasks and remove them, and remember what they were told. */
 export class Users {
   readonly #thread: Thread;
+  readonly wire: Wire;
   readonly #pool: Pool;
   readonly #safety: Safety;
   /** Submissions acknowledged, in order. */
@@ -24,15 +26,21 @@ export class Users {
   constructor(world: World, postgres: Postgres, safety: Safety) {
     this.#thread = new Thread(world, 0);
     this.#safety = safety;
+    this.wire = new Wire(world, 'users postgres');
     this.#pool = new Pool({
       postgres,
-      wire: new Wire(world, 'users postgres'),
+      wire: this.wire,
       thread: this.#thread,
-      process: 'users',
+      process: USERS,
       applicationName: 'scheduler-api',
       timeoutMs: 5_000,
     });
-    postgres.onRestart(() => this.#pool.cut());
+    postgres.onRestart(() => this.cutDatabase());
+  }
+
+  /** The connections of the API to Postgres are reset. */
+  cutDatabase(): void {
+    this.#pool.cut();
   }
 
   /** Acknowledged and not asked to be removed: each must reach an end. */

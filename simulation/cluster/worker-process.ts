@@ -34,6 +34,8 @@ export interface WorkerProcessOptions {
 const HOP_MS = 0.05;
 const STATEMENT_TIMEOUT_MS = 20_000;
 const RELISTEN_MS = 200;
+/** How old the last sign of life of a main thread may be at the moment when it is blocked. */
+const BEAT_EVERY_MS = 300;
 const CONCURRENCY = 20;
 const GRACE_MS = 2_000;
 
@@ -45,8 +47,10 @@ export class WorkerProcess {
   readonly keeper: Thread;
   readonly zkWire: Wire;
   readonly dbWire: Wire;
-  /** Until when something was last wrong with this process alone, not with the servers. */
+  /** Until when something was last wrong with this process alone, not with the servers, that may cost it its lease. */
   troubledUntilMs = 0;
+  /** Until when its main thread was last blocked. */
+  wedgedUntilMs = 0;
   #listening = true;
   readonly #options: WorkerProcessOptions;
   readonly #pools: Pool[] = [];
@@ -101,14 +105,20 @@ export class WorkerProcess {
     return this.main.dead;
   }
 
-  /** Nothing is wrong with this process, as far as itself and its network go. */
+  /** Nothing is wrong with what its lease hangs on: ZooKeeper is not among it (P6). */
   get healthy(): boolean {
-    return this.main.running && this.keeper.running && this.zkWire.healthy && this.dbWire.healthy;
+    return this.keeper.running && this.dbWire.healthy;
   }
 
   /** Something is wrong with this process alone, from now and for so long. */
   trouble(ms: number): void {
     this.troubledUntilMs = Math.max(this.troubledUntilMs, this.#options.world.nowMs + ms);
+  }
+
+  /** Its main thread computes for so long without yielding: up to a limit that costs nothing. */
+  wedge(ms: number): void {
+    this.wedgedUntilMs = Math.max(this.wedgedUntilMs, this.#options.world.nowMs + ms);
+    if (ms > this.#options.wedgedAfterMs - BEAT_EVERY_MS) this.trouble(ms);
   }
 
   /** SIGKILL. */

@@ -61,6 +61,10 @@ export class Ensemble {
     this.#tick();
   }
 
+  get up(): boolean {
+    return this.#up;
+  }
+
   /** The data of every znode, for those who check. */
   get znodes(): ReadonlyMap<string, Buffer> {
     return this.#znodes;
