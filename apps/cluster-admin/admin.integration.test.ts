@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { bootstrapTree } from '../../libs/cluster/bootstrap.ts';
 import { workerWishCodec } from '../../libs/cluster/records.ts';
 import type { Move } from '../../libs/core/assignment.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
@@ -207,7 +209,8 @@ describe('a change of a record', () => {
 });
 
 describe('npm run cluster', () => {
-  const command = (...args: string[]) =>
+  const command = (...args: string[]) => commandWith({}, ...args);
+  const commandWith = (settings: Record<string, string>, ...args: string[]) =>
     new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
       const main = fileURLToPath(new URL('main.ts', import.meta.url));
       const bin = fileURLToPath(new URL('../../bin/run.mjs', import.meta.url));
@@ -215,6 +218,7 @@ describe('npm run cluster', () => {
         ...process.env,
         ZOOKEEPER_CONNECT: server.connectString,
         CLUSTER_NAME: admin.cluster,
+        ...settings,
       };
       execFile(process.execPath, [bin, main, ...args], { env }, (error, stdout, stderr) => {
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
@@ -234,5 +238,23 @@ describe('npm run cluster', () => {
     const done = await command('drain', 'w1', '--json');
     expect(done).toMatchObject({ code: 0, stderr: 'warning: no live worker of that id: w1\n' });
     expect(JSON.parse(done.stdout)).toEqual({ worker: 'w1', live: false, wish: 'DRAIN' });
+  });
+
+  it('with ZOOKEEPER_AUTH changes what is reserved to it; others are told in a line whose it is', async () => {
+    const owner = await cluster.connect(undefined, { user: 'scheduler', password: 'secret' });
+    await bootstrapTree(owner, cluster.paths, { uid: randomUUID(), partitions: 4 });
+    const [right, wrong, none] = await Promise.all([
+      commandWith({ ZOOKEEPER_AUTH: 'scheduler:secret' }, 'drain', 'w1'),
+      commandWith({ ZOOKEEPER_AUTH: 'scheduler:guessed' }, 'drain', 'w2'),
+      commandWith({ ZOOKEEPER_AUTH: '' }, 'pause'),
+    ]);
+    expect(right).toEqual({ code: 0, stdout: 'w1: DRAIN\n', stderr: 'warning: no live worker of that id: w1\n' });
+    const { paths } = cluster;
+    const refused = (what: string) => ({ code: 1, stdout: '', stderr: `no right to ${what}\n` });
+    expect(wrong).toEqual(refused(`create ${paths.worker('w2')}: reserved to others than ZOOKEEPER_AUTH`));
+    expect(none).toEqual(
+      refused(`setData ${paths.mode}: reserved to credentials, and ZOOKEEPER_AUTH is not set`),
+    );
+    expect([...(await cluster.snapshot()).wishes.keys()]).toEqual(['w1']);
   });
 });

@@ -68,6 +68,13 @@ async function run(command: Command): Promise<Answer> {
     const cluster = config.CLUSTER_NAME;
     const paths = clusterPaths(cluster);
     return await administer({ zk, paths, cluster, timeoutMs: CONNECT_DEADLINE_MS, ...system }, command);
+  } catch (error) {
+    if (!isZooKeeperError(error, 'NO_AUTH')) throw error;
+    const whose =
+      config.ZOOKEEPER_AUTH === undefined
+        ? 'to credentials, and ZOOKEEPER_AUTH is not set'
+        : 'to others than ZOOKEEPER_AUTH';
+    throw new CommandFailure(`no right to ${error.operation} ${error.path ?? ''}: reserved ${whose}`);
   } finally {
     await zk.close();
   }
@@ -75,7 +82,6 @@ async function run(command: Command): Promise<Answer> {
 
 /** In one line where it is expected, with its stack where it is not. */
 function explain(error: unknown): string {
-  if (isZooKeeperError(error, 'NO_AUTH')) return `${error.message}: ZOOKEEPER_AUTH has no right to that`;
   if (error instanceof CommandFailure || error instanceof RecordError || isZooKeeperError(error)) {
     return error.message;
   }

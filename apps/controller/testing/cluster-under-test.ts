@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import type { DigestAuth } from '../../../libs/cluster/access.ts';
 import { bootstrapTree } from '../../../libs/cluster/bootstrap.ts';
 import { connectZooKeeper } from '../../../libs/cluster/connection.ts';
 import { whenConnected } from '../../../libs/cluster/operations.ts';
@@ -49,9 +50,10 @@ export class ClusterUnderTest {
   }
 
   /** A session of its own, by another way to the same server where `connectString` says so. */
-  async connect(connectString = this.#connectString): Promise<ZooKeeper> {
+  async connect(connectString = this.#connectString, auth?: DigestAuth): Promise<ZooKeeper> {
     const zk = connectZooKeeper({
       connectString,
+      auth,
       sessionTimeoutMs: this.#sessionTimeoutMs,
       clock: systemClock,
       random: systemRandom,
