@@ -248,7 +248,11 @@ describe('npm run cluster', () => {
       commandWith({ ZOOKEEPER_AUTH: 'scheduler:guessed' }, 'drain', 'w2'),
       commandWith({ ZOOKEEPER_AUTH: '' }, 'pause'),
     ]);
-    expect(right).toEqual({ code: 0, stdout: 'w1: DRAIN\n', stderr: 'warning: no live worker of that id: w1\n' });
+    expect(right).toEqual({
+      code: 0,
+      stdout: 'w1: DRAIN\n',
+      stderr: 'warning: no live worker of that id: w1\n',
+    });
     const { paths } = cluster;
     const refused = (what: string) => ({ code: 1, stdout: '', stderr: `no right to ${what}\n` });
     expect(wrong).toEqual(refused(`create ${paths.worker('w2')}: reserved to others than ZOOKEEPER_AUTH`));
