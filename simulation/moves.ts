@@ -2,7 +2,7 @@ import type { Ack, Grants, Plan } from '../libs/cluster/records.ts';
 import { parseInstanceName } from '../libs/cluster/paths.ts';
 import type { Paths } from '../libs/cluster/paths.ts';
 import type { Change } from '../libs/embedded/zookeeper/transaction.ts';
-import type { SimulatedDatabase } from './store/database.ts';
+import type { OwnerRow, SimulatedDatabase } from './store/database.ts';
 
 /** How long a worker may take to release what was revoked, less what clocks and looks may lose. */
 const OVERDUE_MS = 9_000;
@@ -22,6 +22,8 @@ export class Moves {
   readonly #live = new Set<string>();
   /** When a revoke was first seen, by worker, partition and rev. */
   readonly #revokedAtMs = new Map<string, number>();
+  /** Acquired by statements that their worker had given up on: of these it can know nothing, and the epoch fences them. */
+  readonly #abandoned = new Set<string>();
   #plan: Plan | undefined;
 
   constructor(options: {
@@ -32,6 +34,9 @@ export class Moves {
   }) {
     this.#paths = options.paths;
     this.#database = options.database;
+    this.#database.onCommit(({ abandoned, owners }) => {
+      if (abandoned) for (const { after } of owners) this.#abandoned.add(ownership(after));
+    });
     this.#nowMs = options.nowMs;
     this.#broken = options.broken;
   }
@@ -126,13 +131,21 @@ export class Moves {
     if (grants?.incarnation !== incarnation) return;
     for (const [partition, rev] of Object.entries(grants.revoked)) {
       const owner = this.#database.owners[Number(partition)];
-      if (releasedBy(ack, partition, rev) && owner?.incarnation === incarnation)
+      if (
+        releasedBy(ack, partition, rev) &&
+        owner?.incarnation === incarnation &&
+        !this.#abandoned.has(ownership(owner))
+      )
         this.#broken(
           'moves',
           `${id} says that it has released partition ${partition}, and owns it in Postgres`,
         );
     }
   }
+}
+
+function ownership(owner: OwnerRow | undefined): string {
+  return `${owner?.partitionId ?? ''}/${owner?.incarnation ?? ''}@${owner?.epoch ?? ''}`;
 }
 
 function releasedBy(ack: Ack | undefined, partition: string, rev: number): boolean {

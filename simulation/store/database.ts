@@ -27,7 +27,10 @@ export interface Transaction {
    */
   run<R>(statement: StatementFn<R>): Promise<R>;
   /** @throws StoreUnavailableError where it was aborted or its backend ended meanwhile */
-  commit(): void;
+  commit(options?: {
+    /** The client has given up on the connection. */
+    readonly abandoned?: boolean;
+  }): void;
   rollback(): void;
   /** Whether its statement waits for a lock. */
   readonly blocked: boolean;

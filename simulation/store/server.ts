@@ -12,6 +12,8 @@ export interface Commit {
   /** The last statement of the transaction. */
   readonly statement: string;
   readonly applicationName: string;
+  /** Whoever asked for it has given up on the connection meanwhile, and will never know. */
+  readonly abandoned: boolean;
   /** The transaction's now(). */
   readonly nowMs: number;
   readonly tasks: readonly Change<TaskRow>[];
@@ -127,14 +129,14 @@ export class Server {
     for (const { locker } of granted) this.#ready.push(() => locker.wake());
   }
 
-  #publish({ statement, applicationName, nowMs, notifications }: SimulatedTransaction): void {
+  #publish({ statement, applicationName, abandoned, nowMs, notifications }: SimulatedTransaction): void {
     const [tasks, owners, sessions] = [
       this.tables.tasks.changes.splice(0),
       this.tables.owners.changes.splice(0),
       this.tables.sessions.changes.splice(0),
     ];
     if (tasks.length + owners.length + sessions.length > 0) {
-      this.#options.onCommit({ statement, applicationName, nowMs, tasks, owners, sessions });
+      this.#options.onCommit({ statement, applicationName, abandoned, nowMs, tasks, owners, sessions });
     }
     for (const payload of notifications) this.#options.onNotify(payload);
   }

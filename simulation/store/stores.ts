@@ -21,6 +21,8 @@ import { insertTasks, removeTask } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
+  /** The client has given up on the connection: whatever is on its way may arrive, and is awaited by nobody. */
+  readonly broken: boolean;
   /** Before the server sees it. Rejecting: it never arrives. */
   request(statement: string): Promise<void>;
   /** After its execution, with its locks held, before its commit. Rejecting: it is rolled back. */
@@ -55,7 +57,7 @@ export function simulatedStores(options: {
     try {
       const result = await transaction.run(statement);
       await link.executed(statement.name);
-      transaction.commit();
+      transaction.commit({ abandoned: link.broken });
       await link.reply(statement.name);
       return result;
     } finally {

@@ -28,6 +28,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
   readonly locked = new Set<Lockable>();
   waiting: Waiter | undefined;
   locksOwnerTable = false;
+  abandoned = false;
   /** Rows written, in order, each as often as it was. */
   readonly writes: Row<unknown>[] = [];
   /** Payloads of NOTIFY, to be sent at commit. */
@@ -98,9 +99,10 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     });
   }
 
-  commit(): void {
+  commit({ abandoned = false } = {}): void {
     if (this.#state !== 'OPEN') throw terminated();
     invariant(this.#running === undefined, 'a commit in the middle of a statement');
+    this.abandoned = abandoned;
     this.#state = 'COMMITTED';
     this.#server.work(() => this.#server.commit(this));
   }
