@@ -11,7 +11,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{apps,libs,simulation,test}/**/*.test.ts'],
+          include: ['{apps,bench,libs,simulation,test}/**/*.test.ts'],
           exclude: [
             '**/*.integration.test.ts',
             'simulation/*.test.ts',

@@ -1,0 +1,60 @@
+/** BullMQ on Redis: many jobs at a time in one worker; what has ended is removed. */
+import { Queue, Worker } from 'bullmq';
+import type { Peer } from './peer.ts';
+import { groups } from './peer.ts';
+
+const QUEUE = 'noop';
+const CONCURRENCY = 200;
+
+interface Payload {
+  readonly sample: number;
+}
+
+const options = { removeOnComplete: true };
+
+function connection(url: string, more: object = {}) {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: Number(port), ...more };
+}
+
+export const peer: Peer = {
+  client(url) {
+    const queue = new Queue<Payload>(QUEUE, { connection: connection(url) });
+    return Promise.resolve({
+      install: () => queue.obliterate({ force: true }),
+      async load(count, dueAtMs) {
+        for (const samples of groups(count, 1_000)) {
+          await queue.addBulk(
+            samples.map((sample) => {
+              const dueMs = dueAtMs(sample);
+              const delay = dueMs === undefined ? 0 : Math.max(0, dueMs - Date.now());
+              return { name: QUEUE, data: { sample }, opts: { ...options, delay } };
+            }),
+          );
+        }
+      },
+      async submit(sample) {
+        await queue.add(QUEUE, { sample }, options);
+      },
+      async settled() {
+        const counts = await queue.getJobCounts('wait', 'active', 'delayed', 'prioritized');
+        return Object.values(counts).every((count) => count === 0);
+      },
+      close: () => queue.close(),
+    });
+  },
+
+  async work(url, onStart) {
+    const worker = new Worker<Payload>(
+      QUEUE,
+      ({ data }) => {
+        onStart(data.sample);
+        return Promise.resolve();
+      },
+      { connection: connection(url, { maxRetriesPerRequest: null }), concurrency: CONCURRENCY },
+    );
+    worker.on('error', (error) => console.error(error));
+    await worker.waitUntilReady();
+    return { close: () => worker.close() };
+  },
+};

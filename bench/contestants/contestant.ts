@@ -1,0 +1,40 @@
+/** What a scenario asks of everyone it measures. */
+import type { Flood, Flooded, Trickle } from '../submitting.ts';
+
+/** `count` no-op tasks, numbered from 0: their samples. */
+export interface Load {
+  readonly count: number;
+  /** When they are due: evenly, from a time on. Without it all of them are, at once. */
+  readonly due?: { readonly fromMs: number; readonly perSecond: number };
+}
+
+/** When something happened to a sample, by the machine's clock. */
+export type Moment = readonly [sample: number, atMs: number];
+
+/**
+ * One measurement: `start`, any of the others, `stop`. Each has a database and processes of its own, all new: nothing
+ * of one measurement is left in the next.
+ */
+export interface Contestant {
+  readonly name: string;
+  /** How it is set up, for the reader of the results. */
+  readonly setup: string;
+  /** An empty queue, and a process that submits; nothing works on it yet. */
+  start(): Promise<void>;
+  /** Fills the queue beforehand, in bulk, and brings the database to rest. */
+  load(load: Load): Promise<void>;
+  /** Starts the worker process. */
+  work(): Promise<void>;
+  /** Resolves once the worker works on whatever comes. */
+  ready(): Promise<void>;
+  /** Whether each task that is due has ended, by what is recorded. Throws where the worker has died. */
+  settled(): Promise<boolean>;
+  /** Every handler start so far. */
+  starts(): Promise<readonly Moment[]>;
+  /** Submits one at a time, with pauses; returns when each was sent. */
+  trickle(trickle: Trickle): Promise<readonly Moment[]>;
+  /** Submits one by one, many at the same time, as fast as it goes. */
+  flood(flood: Flood): Promise<Flooded>;
+  /** Ends all that `start` and `work` have started. Idempotent. */
+  stop(): Promise<void>;
+}

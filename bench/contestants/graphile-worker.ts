@@ -1,0 +1,73 @@
+/** graphile-worker, tuned as its performance page says: a local queue, and completions in batches. */
+import { makeWorkerUtils, run, runMigrations } from 'graphile-worker';
+import pg from 'pg';
+import type { Peer } from './peer.ts';
+import { groups } from './peer.ts';
+
+const TASK = 'noop';
+const CONCURRENT_JOBS = 48;
+const LOCAL_QUEUE_SIZE = 1_000;
+/** Enough for 32 submissions in flight. */
+const CLIENT_POOL_SIZE = 32;
+
+interface Payload {
+  readonly sample: number;
+}
+
+export const peer: Peer = {
+  async client(url) {
+    const pool = new pg.Pool({ connectionString: url, max: CLIENT_POOL_SIZE });
+    const utils = await makeWorkerUtils({ pgPool: pool });
+    // No job above this one is left: they are taken oldest first, and deleted when they are done.
+    let highest = String(2n ** 63n - 1n);
+    return {
+      install: () => runMigrations({ pgPool: pool }),
+      async load(count, dueAtMs) {
+        for (const samples of groups(count, 5_000)) {
+          await utils.addJobs(
+            samples.map((sample) => {
+              const runAt = dueAtMs(sample);
+              return {
+                identifier: TASK,
+                payload: { sample },
+                ...(runAt !== undefined && { runAt: new Date(runAt) }),
+              };
+            }),
+          );
+        }
+      },
+      async submit(sample) {
+        await utils.addJob(TASK, { sample });
+      },
+      async settled() {
+        const { rows } = await pool.query<{ id: string }>(
+          'SELECT id FROM graphile_worker._private_jobs WHERE id <= $1 ORDER BY id DESC LIMIT 1',
+          [highest],
+        );
+        highest = rows[0]?.id ?? '0';
+        return rows.length === 0;
+      },
+      async close() {
+        await utils.release();
+        await pool.end();
+      },
+    };
+  },
+
+  async work(url, onStart) {
+    const runner = await run({
+      preset: {
+        worker: {
+          connectionString: url,
+          concurrentJobs: CONCURRENT_JOBS,
+          localQueue: { size: LOCAL_QUEUE_SIZE },
+          completeJobBatchDelay: 0,
+          failJobBatchDelay: 0,
+        },
+      },
+      noHandleSignals: true,
+      taskList: { [TASK]: (payload) => onStart((payload as Payload).sample) },
+    });
+    return { close: () => runner.stop() };
+  },
+};

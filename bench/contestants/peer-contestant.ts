@@ -1,0 +1,91 @@
+import type { Bench } from '../bench.ts';
+import type { BenchProcess } from '../processes.ts';
+import type { Flood, Flooded, Trickle } from '../submitting.ts';
+import type { Contestant, Load, Moment } from './contestant.ts';
+
+export interface PeerOptions {
+  readonly name: string;
+  readonly setup: string;
+  /** Name of the module that exports the peer; by default the contestant's. */
+  readonly module?: string;
+  /** The URL of an empty database. */
+  readonly createDatabase: () => Promise<string>;
+  /** After the queue has been filled. */
+  readonly settle?: (url: string) => Promise<void>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A peer with two processes, one that submits and one that works. */
+export class PeerContestant implements Contestant {
+  readonly name: string;
+  readonly setup: string;
+  readonly #bench: Bench;
+  readonly #options: PeerOptions;
+  #url = '';
+  #client: BenchProcess | undefined;
+  #worker: BenchProcess | undefined;
+
+  constructor(bench: Bench, options: PeerOptions) {
+    this.name = options.name;
+    this.setup = options.setup;
+    this.#bench = bench;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#url = await this.#options.createDatabase();
+    this.#client = this.#spawn('client');
+    await this.#client.call('install');
+  }
+
+  async load(load: Load): Promise<void> {
+    await this.#call('load', load);
+    await this.#options.settle?.(this.#url);
+  }
+
+  async work(): Promise<void> {
+    this.#worker = this.#spawn('worker');
+    await this.#worker.call('work');
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  settled(): Promise<boolean> {
+    const settled = this.#call<boolean>('settled');
+    return this.#worker === undefined ? settled : Promise.race([settled, this.#worker.failure()]);
+  }
+
+  async starts(): Promise<readonly Moment[]> {
+    return (await this.#worker?.call<Moment[]>('starts')) ?? [];
+  }
+
+  trickle(trickle: Trickle): Promise<readonly Moment[]> {
+    return this.#call('trickle', trickle);
+  }
+
+  flood(flood: Flood): Promise<Flooded> {
+    return this.#call('flood', flood);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#worker?.stop(), this.#client?.stop()]);
+    this.#worker = this.#client = undefined;
+  }
+
+  #spawn(role: string): BenchProcess {
+    const { name, module = name, env } = this.#options;
+    return this.#bench.processes.start({
+      name: `${name}-${role}`,
+      file: 'bench/contestants/peer-process.ts',
+      args: [module, this.#url],
+      env: { ...env },
+    });
+  }
+
+  #call<T>(method: string, ...args: unknown[]): Promise<T> {
+    if (this.#client === undefined) throw new Error(`${this.name} is not started`);
+    return this.#client.call<T>(method, ...args);
+  }
+}

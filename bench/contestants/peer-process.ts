@@ -1,0 +1,43 @@
+/** `peer-process.ts NAME URL`: one peer's client or worker, as the parent's calls will have it. */
+import type { Flood, Trickle } from '../submitting.ts';
+import { flood, trickle } from '../submitting.ts';
+import { serve } from '../remote.ts';
+import { wallMs } from '../wall-clock.ts';
+import type { Load, Moment } from './contestant.ts';
+import type { Peer, PeerClient, PeerWorker } from './peer.ts';
+
+const [, , name = '', url = ''] = process.argv;
+const { peer } = (await import(`./${name}.ts`)) as { peer: Peer };
+
+let client: PeerClient | undefined;
+let worker: PeerWorker | undefined;
+const starts: Moment[] = [];
+
+const theClient = async () => (client ??= await peer.client(url));
+
+serve(
+  {
+    install: async () => (await theClient()).install(),
+    load: async ({ count, due }: Load) =>
+      (await theClient()).load(count, (sample) =>
+        due === undefined ? undefined : due.fromMs + (sample * 1_000) / due.perSecond,
+      ),
+    settled: async () => (await theClient()).settled(),
+    async trickle(options: Trickle) {
+      const { submit } = await theClient();
+      return trickle(submit, options);
+    },
+    async flood(options: Flood) {
+      const { submit } = await theClient();
+      return flood(submit, options);
+    },
+    async work() {
+      worker = await peer.work(url, (sample) => starts.push([sample, wallMs()]));
+    },
+    starts: () => starts,
+  },
+  async () => {
+    await worker?.close();
+    await client?.close();
+  },
+);

@@ -1,0 +1,31 @@
+/** What a peer does in a process of its own (peer-process.ts). */
+
+export interface PeerClient {
+  /** Makes its tables, or whatever its queue lives in. */
+  readonly install: () => Promise<void>;
+  /** Adds `count` tasks in bulk, with their number as payload. @param dueAtMs undefined: at once */
+  readonly load: (count: number, dueAtMs: (sample: number) => number | undefined) => Promise<void>;
+  /** Adds the task of this number, due at once. */
+  readonly submit: (sample: number) => Promise<void>;
+  /** Whether no task that was added is left to do. */
+  readonly settled: () => Promise<boolean>;
+  readonly close: () => Promise<void>;
+}
+
+export interface PeerWorker {
+  close(): Promise<void>;
+}
+
+/** A module of each peer exports one, as `peer`. `url` is its database's, or its Redis'. */
+export interface Peer {
+  client(url: string): Promise<PeerClient>;
+  /** Works until it is closed. @param onStart to be called first of all by each task's handler */
+  work(url: string, onStart: (sample: number) => void): Promise<PeerWorker>;
+}
+
+/** `count` numbers from 0, in groups of at most `size`. */
+export function* groups(count: number, size: number): Generator<number[]> {
+  for (let first = 0; first < count; first += size) {
+    yield Array.from({ length: Math.min(size, count - first) }, (_, index) => first + index);
+  }
+}

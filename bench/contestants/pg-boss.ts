@@ -1,0 +1,69 @@
+/** pg-boss: large batches, fetched again at once while they come back full, and NOTIFY for what is new. */
+import { PgBoss } from 'pg-boss';
+import type { Peer } from './peer.ts';
+import { groups } from './peer.ts';
+
+const QUEUE = 'noop';
+const BATCH_SIZE = 1_000;
+const WORKERS = 2;
+/** Enough for 32 submissions in flight. */
+const CLIENT_POOL_SIZE = 32;
+
+interface Payload {
+  readonly sample: number;
+}
+
+/** The client leaves the housekeeping to the worker. */
+const clientOnly = { supervise: false, schedule: false, max: CLIENT_POOL_SIZE };
+
+function open(options: ConstructorParameters<typeof PgBoss>[0]): PgBoss {
+  return new PgBoss(options).on('error', (error) => console.error(error));
+}
+
+export const peer: Peer = {
+  async client(url) {
+    const boss = open({ connectionString: url, ...clientOnly });
+    await boss.start();
+    const any = async (condition: string) => {
+      const { rows } = await boss
+        .getDb()
+        .executeSql(`SELECT 1 FROM pgboss.job WHERE name = $1 AND ${condition} LIMIT 1`, [QUEUE]);
+      return rows.length > 0;
+    };
+    return {
+      install: () => boss.createQueue(QUEUE, { notify: true }),
+      async load(count, dueAtMs) {
+        for (const samples of groups(count, 5_000)) {
+          await boss.insert(
+            QUEUE,
+            samples.map((sample) => {
+              const startAfter = dueAtMs(sample);
+              return {
+                data: { sample },
+                ...(startAfter !== undefined && { startAfter: new Date(startAfter) }),
+              };
+            }),
+          );
+        }
+      },
+      async submit(sample) {
+        await boss.send(QUEUE, { sample });
+      },
+      async settled() {
+        return !(await any(`state < 'active'`)) && !(await any(`state = 'active'`));
+      },
+      close: () => boss.stop({ graceful: false }),
+    };
+  },
+
+  async work(url, onStart) {
+    const boss = open({ connectionString: url, useListenNotify: true });
+    await boss.start();
+    const options = { batchSize: BATCH_SIZE, localConcurrency: WORKERS, burstWhenBatchFull: true };
+    await boss.work(QUEUE, { ...options, pollingIntervalSeconds: 0.5 }, (jobs) => {
+      for (const { data } of jobs) onStart((data as Payload).sample);
+      return Promise.resolve();
+    });
+    return { close: () => boss.stop({ graceful: true }) };
+  },
+};

@@ -1,0 +1,52 @@
+/** The project's own task table, as its API fills it and its workers leave it. */
+import pg from 'pg';
+import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
+import type { Peer, PeerClient } from './peer.ts';
+import { groups } from './peer.ts';
+
+const NAME = 'noop';
+
+/** A client of a database that cluster-init, or `install`, has made. */
+export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
+  const pool = new pg.Pool({ connectionString: url, max: 4 });
+  const store = postgresTaskStore({ db: pool });
+  const add = (samples: readonly number[], scheduledAtMs: (sample: number) => number | undefined) =>
+    store.insert(
+      samples.map((sample) => ({
+        name: NAME,
+        key: null,
+        payload: { sample },
+        scheduledAtMs: Math.round(scheduledAtMs(sample) ?? NaN) || null,
+      })),
+    );
+  // Of the tasks that were added: none above `highest` is left to do.
+  let lowest = 0;
+  let highest = Number.MAX_SAFE_INTEGER;
+  return {
+    install,
+    async load(count, dueAtMs) {
+      for (const samples of groups(count, 5_000)) {
+        const records = await add(samples, dueAtMs);
+        lowest ||= records[0]?.id ?? 0;
+      }
+    },
+    async submit(sample) {
+      await add([sample], () => undefined);
+    },
+    async settled() {
+      const { rows } = await pool.query<{ id: string }>(
+        `SELECT id FROM task WHERE id BETWEEN $1 AND $2 AND status IN ('PENDING', 'RUNNING')
+         ORDER BY id DESC LIMIT 1`,
+        [lowest, highest],
+      );
+      highest = Number(rows[0]?.id ?? 0);
+      return rows.length === 0;
+    },
+    close: () => pool.end(),
+  };
+}
+
+export const peer: Peer = {
+  client: (url) => Promise.resolve(projectTasks(url, () => Promise.resolve())),
+  work: () => Promise.reject(new Error('the workers are the project’s own processes')),
+};

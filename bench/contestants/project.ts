@@ -1,0 +1,155 @@
+/** This project, as users run it: its own processes, each with its log at the default level in a file. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../../libs/runtime/system.ts';
+import { findApiPort } from '../../libs/embedded/local-cluster/api-port.ts';
+import { clusterReady } from '../../libs/embedded/local-cluster/readiness.ts';
+import type { Bench } from '../bench.ts';
+import type { BenchProcess, ProcessSpec } from '../processes.ts';
+import { execute } from '../servers/postgres.ts';
+import type { Flood, Flooded, Trickle } from '../submitting.ts';
+import type { Contestant, Load, Moment } from './contestant.ts';
+
+/** What differs from the defaults: as with the peers, one worker works on many tasks at a time. */
+const WORKER_SETTINGS = { WORKER_CONCURRENCY: '1000' };
+
+const HOST = '127.0.0.1';
+const WORKER_ID = 'worker-1';
+const READY_DEADLINE_MS = 30_000;
+/** The log cuts its times to the millisecond: half of one is what that takes off, on average. */
+const CUT_MS = 0.5;
+
+export interface ProjectOptions {
+  readonly name: string;
+  /** The database `name`, empty unless told otherwise. */
+  readonly createDatabase: (name: string) => Promise<string>;
+}
+
+export class ProjectContestant implements Contestant {
+  readonly name: string;
+  readonly setup = `controller, one worker-node, scheduler-api, embedded ZooKeeper; ${Object.entries(
+    WORKER_SETTINGS,
+  )
+    .map((setting) => setting.join('='))
+    .join(', ')}; 64 partitions; history kept; logs at info to files`;
+  readonly #bench: Bench;
+  readonly #options: ProjectOptions;
+  readonly #running: BenchProcess[] = [];
+  #env: Record<string, string> = {};
+  #apiUrl = '';
+  #worker: BenchProcess | undefined;
+  #tasks: BenchProcess | undefined;
+  #http: BenchProcess | undefined;
+  #starts = 0;
+
+  constructor(bench: Bench, options: ProjectOptions) {
+    this.name = options.name;
+    this.#bench = bench;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#env = { DATABASE_URL: await this.#options.createDatabase(this.name) };
+    const data = join(this.#bench.dir, `${this.name}-zookeeper-${++this.#starts}`);
+    const zookeeper = this.#spawn('zookeeper', 'libs/embedded/local-cluster/zookeeper-process.ts', [data]);
+    this.#env = { ...this.#env, ZOOKEEPER_CONNECT: await zookeeper.address() };
+    await this.#bench.processes.run(this.#app('cluster-init'));
+    this.#spawnApp('controller', { CONTROLLER_ID: 'controller-1' });
+    const port = await findApiPort(HOST, 0);
+    this.#apiUrl = `http://${HOST}:${port}`;
+    this.#spawnApp('scheduler-api', { HOST, PORT: String(port) }, this.#profiling('scheduler-api'));
+    this.#tasks = this.#spawn('tasks', 'bench/contestants/peer-process.ts', [
+      'project-tasks',
+      this.#env['DATABASE_URL'] ?? '',
+    ]);
+    this.#http = this.#spawn('http-client', 'bench/http/client-process.ts');
+    await this.#http.call('open', `${this.#apiUrl}/tasks`, READY_DEADLINE_MS);
+  }
+
+  async load(load: Load): Promise<void> {
+    await this.#started(this.#tasks).call('load', load);
+    await this.#bench.postgres.settle(this.#env['DATABASE_URL'] ?? '');
+  }
+
+  work(): Promise<void> {
+    const own = { WORKER_ID, ...WORKER_SETTINGS };
+    this.#worker = this.#spawnApp('worker-node', own, this.#profiling('worker-node'));
+    return Promise.resolve();
+  }
+
+  ready(): Promise<void> {
+    return clusterReady({
+      url: this.#apiUrl,
+      workerIds: [WORKER_ID],
+      clock: systemClock,
+      deadlineMs: READY_DEADLINE_MS,
+      signal: new AbortController().signal,
+    });
+  }
+
+  settled(): Promise<boolean> {
+    const failures = this.#running.map((child) => child.failure());
+    return Promise.race([this.#started(this.#tasks).call<boolean>('settled'), ...failures]);
+  }
+
+  /** By the worker's log, in which each start is a line; which task is which sample says its payload. */
+  async starts(): Promise<readonly Moment[]> {
+    const rows = (await execute(
+      this.#env['DATABASE_URL'] ?? '',
+      `SELECT id, payload['sample']::integer AS sample FROM task WHERE payload ? 'sample'`,
+    )) as { id: string; sample: number }[];
+    const samples = new Map(rows.map(({ id, sample }) => [Number(id), sample]));
+    const log = await readFile(this.#started(this.#worker).logFile, 'utf8');
+    return log.split('\n').flatMap((line) => {
+      if (!line.includes('"Handling event"')) return [];
+      const { taskId, time } = JSON.parse(line) as { taskId: number; time: string };
+      const sample = samples.get(taskId);
+      return sample === undefined ? [] : [[sample, Date.parse(time) + CUT_MS] as const];
+    });
+  }
+
+  trickle(trickle: Trickle): Promise<readonly Moment[]> {
+    return this.#started(this.#http).call('trickle', trickle);
+  }
+
+  flood(flood: Flood): Promise<Flooded> {
+    return this.#started(this.#http).call('flood', flood);
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#running.splice(0).reverse()) await child.stop();
+    this.#worker = this.#tasks = this.#http = undefined;
+  }
+
+  #spawnApp(app: string, own: Record<string, string>, nodeArgs: readonly string[] = []): BenchProcess {
+    return this.#keep({ ...this.#app(app, own), nodeArgs });
+  }
+
+  #app(app: string, own: Record<string, string> = {}): ProcessSpec {
+    return {
+      name: `${this.name}-${app}`,
+      file: `apps/${app}/main.ts`,
+      env: { ...this.#env, LOG_FORMAT: 'json', ...own },
+    };
+  }
+
+  #spawn(role: string, file: string, args: readonly string[] = []): BenchProcess {
+    return this.#keep({ name: `${this.name}-${role}`, file, args });
+  }
+
+  #keep(spec: ProcessSpec): BenchProcess {
+    const child = this.#bench.processes.start(spec);
+    this.#running.push(child);
+    return child;
+  }
+
+  #profiling(app: string): string[] {
+    const { options, profileDir } = this.#bench;
+    return options.profile ? ['--cpu-prof', `--cpu-prof-dir=${join(profileDir, app)}`] : [];
+  }
+
+  #started(child: BenchProcess | undefined): BenchProcess {
+    if (child === undefined) throw new Error(`${this.name} is not started`);
+    return child;
+  }
+}

@@ -1,0 +1,37 @@
+import type { Bench } from './bench.ts';
+import type { ScenarioResult } from './results.ts';
+import { machine, packageVersions } from './machine.ts';
+import type { Scenario } from './scenarios/scenario.ts';
+
+/** Measures each subject once a round, in turn: A B C, A B C, … */
+export async function runScenario(scenario: Scenario, bench: Bench): Promise<ScenarioResult> {
+  const { options, say } = bench;
+  const { subjects, comparisons } = scenario.plan(bench);
+  say(`\n== ${scenario.name}: ${scenario.title}`);
+  const values = new Map<string, Record<string, number[]>>();
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const { name, measure } of subjects) {
+      const measured = await measure();
+      const shown = scenario.measures.map(
+        ({ name: what, digits }) => `${(measured[what] ?? NaN).toFixed(digits)} ${what}`,
+      );
+      say(`round ${round} of ${options.rounds}: ${name}: ${shown.join(', ')}`);
+      const soFar = values.get(name) ?? {};
+      for (const [what, value] of Object.entries(measured)) (soFar[what] ??= []).push(value);
+      values.set(name, soFar);
+    }
+  }
+  return {
+    scenario: scenario.name,
+    title: scenario.title,
+    method: scenario.method(bench),
+    measuredAt: new Date().toISOString(),
+    machine: machine(),
+    servers: [bench.postgres.description, ...(bench.redis === undefined ? [] : [bench.redis.description])],
+    packages: packageVersions(),
+    rounds: options.rounds,
+    measures: scenario.measures,
+    subjects: subjects.map(({ name, setup }) => ({ name, setup, values: values.get(name) ?? {} })),
+    comparisons,
+  };
+}

@@ -1,0 +1,13 @@
+/** All scenarios, in the order in which they run. */
+import { drainScenario } from './scenarios/drain.ts';
+import { latencyScenario } from './scenarios/latency.ts';
+import { latenessScenario } from './scenarios/lateness.ts';
+import type { Scenario } from './scenarios/scenario.ts';
+import { submitScenario } from './scenarios/submit.ts';
+
+export const SCENARIOS: readonly Scenario[] = [
+  drainScenario,
+  submitScenario,
+  latencyScenario,
+  latenessScenario,
+];
