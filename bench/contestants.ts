@@ -32,7 +32,7 @@ export function takesPart({ options, redis }: Bench, name: ContestantName): bool
 function contestant(bench: Bench, name: ContestantName): Contestant {
   const { postgres, redis } = bench;
   if (name === 'project') {
-    return new ProjectContestant(bench, { name, createDatabase: (database) => postgres.create(database) });
+    return new ProjectContestant(bench, { name, createDatabase: () => postgres.create(name) });
   }
   if (name === 'bullmq') {
     const createDatabase = () => Promise.resolve(`redis://127.0.0.1:${redis?.port ?? 0}`);

@@ -12,9 +12,10 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
   for (let round = 1; round <= options.rounds; round++) {
     for (const { name, measure } of subjects) {
       const measured = await measure();
-      const shown = scenario.measures.map(
-        ({ name: what, digits }) => `${(measured[what] ?? NaN).toFixed(digits)} ${what}`,
-      );
+      const shown = scenario.measures.flatMap(({ name: what, digits }) => {
+        const value = measured[what];
+        return value === undefined ? [] : [`${value.toFixed(digits)} ${what}`];
+      });
       say(`round ${round} of ${options.rounds}: ${name}: ${shown.join(', ')}`);
       const soFar = values.get(name) ?? {};
       for (const [what, value] of Object.entries(measured)) (soFar[what] ??= []).push(value);

@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they run. */
+import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainScenario } from './scenarios/drain.ts';
 import { latencyScenario } from './scenarios/latency.ts';
 import { latenessScenario } from './scenarios/lateness.ts';
@@ -7,6 +8,8 @@ import { submitScenario } from './scenarios/submit.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   drainScenario,
+  drainBeside1M,
+  drainBeside10M,
   submitScenario,
   latencyScenario,
   latenessScenario,

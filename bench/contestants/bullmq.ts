@@ -22,8 +22,8 @@ export const peer: Peer = {
     const queue = new Queue<Payload>(QUEUE, { connection: connection(url) });
     return Promise.resolve({
       install: () => queue.obliterate({ force: true }),
-      async load(count, dueAtMs) {
-        for (const samples of groups(count, 1_000)) {
+      async load(all, dueAtMs) {
+        for (const samples of groups(all, 1_000)) {
           await queue.addBulk(
             samples.map((sample) => {
               const dueMs = dueAtMs(sample);

@@ -1,10 +1,12 @@
 /** What a scenario asks of everyone it measures. */
 import type { Flood, Flooded, Trickle } from '../submitting.ts';
 
-/** `count` no-op tasks, numbered from 0: their samples. */
+/** `count` no-op tasks, numbered: their samples. */
 export interface Load {
   readonly count: number;
-  /** When they are due: evenly, from a time on. Without it all of them are, at once. */
+  /** The number of the first, 0 by default. */
+  readonly first?: number;
+  /** When they are due: evenly, the first at a time given. Without it all of them are, at once. */
   readonly due?: { readonly fromMs: number; readonly perSecond: number };
 }
 

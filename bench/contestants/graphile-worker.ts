@@ -19,11 +19,13 @@ export const peer: Peer = {
     const pool = new pg.Pool({ connectionString: url, max: CLIENT_POOL_SIZE });
     const utils = await makeWorkerUtils({ pgPool: pool });
     // No job above this one is left: they are taken oldest first, and deleted when they are done.
-    let highest = String(2n ** 63n - 1n);
+    const top = String(2n ** 63n - 1n);
+    let highest = top;
     return {
       install: () => runMigrations({ pgPool: pool }),
-      async load(count, dueAtMs) {
-        for (const samples of groups(count, 5_000)) {
+      async load(all, dueAtMs) {
+        highest = top;
+        for (const samples of groups(all, 5_000)) {
           await utils.addJobs(
             samples.map((sample) => {
               const runAt = dueAtMs(sample);

@@ -18,10 +18,13 @@ const theClient = async () => (client ??= await peer.client(url));
 serve(
   {
     install: async () => (await theClient()).install(),
-    load: async ({ count, due }: Load) =>
-      (await theClient()).load(count, (sample) =>
-        due === undefined ? undefined : due.fromMs + (sample * 1_000) / due.perSecond,
-      ),
+    async load({ count, first = 0, due }: Load) {
+      const { load } = await theClient();
+      const samples = Array.from({ length: count }, (_, index) => first + index);
+      await load(samples, (sample) =>
+        due === undefined ? undefined : due.fromMs + ((sample - first) * 1_000) / due.perSecond,
+      );
+    },
     settled: async () => (await theClient()).settled(),
     async trickle(options: Trickle) {
       const { submit } = await theClient();

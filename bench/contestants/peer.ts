@@ -3,8 +3,11 @@
 export interface PeerClient {
   /** Makes its tables, or whatever its queue lives in. */
   readonly install: () => Promise<void>;
-  /** Adds `count` tasks in bulk, with their number as payload. @param dueAtMs undefined: at once */
-  readonly load: (count: number, dueAtMs: (sample: number) => number | undefined) => Promise<void>;
+  /** Adds tasks in bulk, with their number as payload. @param dueAtMs undefined: at once */
+  readonly load: (
+    samples: readonly number[],
+    dueAtMs: (sample: number) => number | undefined,
+  ) => Promise<void>;
   /** Adds the task of this number, due at once. */
   readonly submit: (sample: number) => Promise<void>;
   /** Whether no task that was added is left to do. */
@@ -23,9 +26,7 @@ export interface Peer {
   work(url: string, onStart: (sample: number) => void): Promise<PeerWorker>;
 }
 
-/** `count` numbers from 0, in groups of at most `size`. */
-export function* groups(count: number, size: number): Generator<number[]> {
-  for (let first = 0; first < count; first += size) {
-    yield Array.from({ length: Math.min(size, count - first) }, (_, index) => first + index);
-  }
+/** The same in order, in groups of at most `size`. */
+export function* groups<T>(all: readonly T[], size: number): Generator<T[]> {
+  for (let first = 0; first < all.length; first += size) yield all.slice(first, first + size);
 }

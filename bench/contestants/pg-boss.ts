@@ -6,6 +6,8 @@ import { groups } from './peer.ts';
 const QUEUE = 'noop';
 const BATCH_SIZE = 1_000;
 const WORKERS = 2;
+/** The shortest there is: what was not due yet when it came is found by polling only. */
+const POLL_S = 0.5;
 /** Enough for 32 submissions in flight. */
 const CLIENT_POOL_SIZE = 32;
 
@@ -32,8 +34,8 @@ export const peer: Peer = {
     };
     return {
       install: () => boss.createQueue(QUEUE, { notify: true }),
-      async load(count, dueAtMs) {
-        for (const samples of groups(count, 5_000)) {
+      async load(all, dueAtMs) {
+        for (const samples of groups(all, 5_000)) {
           await boss.insert(
             QUEUE,
             samples.map((sample) => {
@@ -60,10 +62,14 @@ export const peer: Peer = {
     const boss = open({ connectionString: url, useListenNotify: true });
     await boss.start();
     const options = { batchSize: BATCH_SIZE, localConcurrency: WORKERS, burstWhenBatchFull: true };
-    await boss.work(QUEUE, { ...options, pollingIntervalSeconds: 0.5 }, (jobs) => {
-      for (const { data } of jobs) onStart((data as Payload).sample);
-      return Promise.resolve();
-    });
+    await boss.work(
+      QUEUE,
+      { ...options, pollingIntervalSeconds: POLL_S, notifyPollingIntervalSeconds: POLL_S },
+      (jobs) => {
+        for (const { data } of jobs) onStart((data as Payload).sample);
+        return Promise.resolve();
+      },
+    );
     return { close: () => boss.stop({ graceful: true }) };
   },
 };

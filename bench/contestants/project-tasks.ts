@@ -24,8 +24,9 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
   let highest = Number.MAX_SAFE_INTEGER;
   return {
     install,
-    async load(count, dueAtMs) {
-      for (const samples of groups(count, 5_000)) {
+    async load(all, dueAtMs) {
+      highest = Number.MAX_SAFE_INTEGER;
+      for (const samples of groups(all, 5_000)) {
         const records = await add(samples, dueAtMs);
         lowest ||= records[0]?.id ?? 0;
       }

@@ -1,5 +1,5 @@
 /** This project, as users run it: its own processes, each with its log at the default level in a file. */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../libs/runtime/system.ts';
 import { findApiPort } from '../../libs/embedded/local-cluster/api-port.ts';
@@ -21,8 +21,8 @@ const CUT_MS = 0.5;
 
 export interface ProjectOptions {
   readonly name: string;
-  /** The database `name`, empty unless told otherwise. */
-  readonly createDatabase: (name: string) => Promise<string>;
+  /** The URL of a database that is empty, or holds what cluster-init takes for its own. */
+  readonly createDatabase: () => Promise<string>;
 }
 
 export class ProjectContestant implements Contestant {
@@ -40,7 +40,6 @@ export class ProjectContestant implements Contestant {
   #worker: BenchProcess | undefined;
   #tasks: BenchProcess | undefined;
   #http: BenchProcess | undefined;
-  #starts = 0;
 
   constructor(bench: Bench, options: ProjectOptions) {
     this.name = options.name;
@@ -49,8 +48,9 @@ export class ProjectContestant implements Contestant {
   }
 
   async start(): Promise<void> {
-    this.#env = { DATABASE_URL: await this.#options.createDatabase(this.name) };
-    const data = join(this.#bench.dir, `${this.name}-zookeeper-${++this.#starts}`);
+    this.#env = { DATABASE_URL: await this.#options.createDatabase() };
+    const data = join(this.#bench.dir, `${this.name}-zookeeper`);
+    await rm(data, { recursive: true, force: true });
     const zookeeper = this.#spawn('zookeeper', 'libs/embedded/local-cluster/zookeeper-process.ts', [data]);
     this.#env = { ...this.#env, ZOOKEEPER_CONNECT: await zookeeper.address() };
     await this.#bench.processes.run(this.#app('cluster-init'));
@@ -117,7 +117,10 @@ export class ProjectContestant implements Contestant {
   }
 
   async stop(): Promise<void> {
-    for (const child of this.#running.splice(0).reverse()) await child.stop();
+    // ZooKeeper, the first, is needed to the last.
+    const [zookeeper, ...others] = this.#running.splice(0);
+    await Promise.all(others.map((child) => child.stop()));
+    await zookeeper?.stop();
     this.#worker = this.#tasks = this.#http = undefined;
   }
 

@@ -3,64 +3,78 @@ import { contestants } from '../contestants.ts';
 import { quantile } from '../statistics.ts';
 import { wallMs } from '../wall-clock.ts';
 import { checkStarts, untilSettled } from './draining.ts';
-import type { Measured, Scenario, Subject } from './scenario.ts';
+import type { Measured, Scenario } from './scenario.ts';
+import { againstOthers } from './scenario.ts';
 
-const P50 = 'p50 ms';
-const P99 = 'p99 ms';
 const RATES = [100, 1_000];
 /** Time to store the tasks before the first is due. */
-const LEAD_MS = 5_000;
+const LEAD_MS = 4_000;
 const SETTLE_DEADLINE_MS = 120_000;
 
-const subjectName = (contestant: string, perSecond: number) =>
-  `${contestant}, ${perSecond.toLocaleString('en')} a second`;
+const p50 = (perSecond: number) => `p50 ms at ${perSecond}/s`;
+const p99 = (perSecond: number) => `p99 ms at ${perSecond}/s`;
+const MEASURES = RATES.flatMap((perSecond) => [p50(perSecond), p99(perSecond)]);
 
 export const latenessScenario: Scenario = {
   name: 'lateness',
   title: 'From the time a task is due to the start of its handler',
   method: ({ options }) =>
-    `${options.seconds} s of tasks, due evenly one after the other, are stored ${LEAD_MS / 1_000} s ahead while the ` +
-    'worker runs. The clock runs from the time asked for to the start of the handler, as for latency.',
-  measures: [
-    { name: P50, digits: 1 },
-    { name: P99, digits: 1 },
-  ],
+    `${options.seconds} s of tasks at each of the rates, the slower first, due evenly one after the other, are stored ` +
+    `up to ${LEAD_MS / 1_000} s ahead while the worker runs. The clock runs from the time asked for to the start of ` +
+    'the handler, as for latency.',
+  measures: MEASURES.map((name) => ({ name, digits: 1 })),
   plan(bench) {
     const all = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']);
-    const subjects = RATES.flatMap((perSecond) =>
-      all.map((contestant): Subject => {
-        const { name, setup } = contestant;
-        const measure = () => measureOnce(contestant, perSecond, bench.options.seconds * perSecond);
-        return { name: subjectName(name, perSecond), setup, measure };
-      }),
-    );
-    const comparisons = RATES.flatMap((perSecond) =>
-      all.slice(1).flatMap(({ name }) =>
-        [P50, P99].map((measure) => ({
-          of: subjectName('project', perSecond),
-          against: subjectName(name, perSecond),
-          measure,
-        })),
-      ),
-    );
-    return { subjects, comparisons };
+    const subjects = all.map((contestant) => ({
+      name: contestant.name,
+      setup: contestant.setup,
+      measure: () => measure(contestant, bench.options.seconds),
+    }));
+    return { subjects, comparisons: MEASURES.flatMap((name) => againstOthers(subjects, name)) };
   },
 };
 
-async function measureOnce(contestant: Contestant, perSecond: number, count: number): Promise<Measured> {
+async function measure(contestant: Contestant, seconds: number): Promise<Measured> {
   try {
     await contestant.start();
     await contestant.work();
     await contestant.ready();
     // Whole milliseconds, as the tasks' times are.
-    const fromMs = Math.ceil(wallMs() + LEAD_MS);
-    await contestant.load({ count, due: { fromMs, perSecond } });
+    const beginMs = Math.ceil(wallMs()) + LEAD_MS;
+    const dueAtMs: number[] = [];
+    for (const [index, perSecond] of RATES.entries()) {
+      const stream = {
+        first: dueAtMs.length,
+        count: seconds * perSecond,
+        due: { fromMs: beginMs + index * seconds * 1_000, perSecond },
+      };
+      await contestant.load(stream);
+      for (let i = 0; i < stream.count; i++) dueAtMs.push(stream.due.fromMs + (i * 1_000) / perSecond);
+    }
+    if (wallMs() > beginMs) throw new Error(`${contestant.name} had tasks due before all were stored`);
     await untilSettled(contestant, SETTLE_DEADLINE_MS);
-    const starts = await contestant.starts();
-    checkStarts(contestant, starts, count);
-    const latenessMs = starts.map(([sample, atMs]) => atMs - (fromMs + (sample * 1_000) / perSecond));
-    return { [P50]: quantile(latenessMs, 0.5), [P99]: quantile(latenessMs, 0.99) };
+    return await lateness(contestant, dueAtMs, seconds);
   } finally {
     await contestant.stop();
   }
+}
+
+async function lateness(
+  contestant: Contestant,
+  dueAtMs: readonly number[],
+  seconds: number,
+): Promise<Measured> {
+  const starts = await contestant.starts();
+  checkStarts(contestant, starts, dueAtMs.length);
+  const measured: Record<string, number> = {};
+  let first = 0;
+  for (const perSecond of RATES) {
+    const end = first + seconds * perSecond;
+    const stream = starts.filter(([sample]) => sample >= first && sample < end);
+    const lateMs = stream.map(([sample, atMs]) => atMs - (dueAtMs[sample] ?? NaN));
+    measured[p50(perSecond)] = quantile(lateMs, 0.5);
+    measured[p99(perSecond)] = quantile(lateMs, 0.99);
+    first = end;
+  }
+  return measured;
 }

@@ -1,7 +1,7 @@
 /** What a scenario is: who is measured, how, and who is compared with whom. */
 import type { Bench } from '../bench.ts';
 
-/** One value of each measure of the scenario. */
+/** One value of each measure of the scenario that the subject has. */
 export type Measured = Readonly<Record<string, number>>;
 
 export interface Subject {

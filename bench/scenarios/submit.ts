@@ -1,62 +1,54 @@
 import type { Contestant } from '../contestants/contestant.ts';
 import { BareHttpContestant } from '../contestants/bare-http.ts';
 import { contestants } from '../contestants.ts';
-import type { Comparison, Scenario, Subject } from './scenario.ts';
+import type { Measured, Scenario, Subject } from './scenario.ts';
+import { againstOthers } from './scenario.ts';
 
-const RATE = 'tasks/s';
 const WARMUP_MS = 1_000;
-/** What the peers are given in process: more in flight makes none of them faster. */
-const IN_PROCESS = 32;
-const CONNECTIONS = [32, 256];
+const OVER_HTTP = [32, 256];
+/** More at a time makes none of them faster. */
+const IN_PROCESS = [32];
 
-const overHttp = (name: string, connections: number) => `${name}, ${connections} connections`;
-const inProcess = (name: string) => `${name}, ${IN_PROCESS} in flight in process`;
+const rate = (atATime: number) => `tasks/s, ${atATime} at a time`;
+const MEASURES = OVER_HTTP.map(rate);
+
+type Submitter = Pick<Contestant, 'name' | 'setup' | 'start' | 'flood' | 'stop'>;
 
 export const submitScenario: Scenario = {
   name: 'submit',
   title: 'Submitting one by one, acknowledged when durable',
   method: ({ options }) =>
     `No worker runs. ${options.seconds} s of submissions are counted after ${WARMUP_MS / 1_000} s of warming up: to this ` +
-    'project and to a bare fastify over HTTP, by one load generator in a process of its own; to the others by a call ' +
-    'of their client.',
-  measures: [{ name: RATE, digits: 0 }],
+    'project and to a bare fastify over HTTP, a connection for each at a time, by one load generator in a process of ' +
+    'its own; to the others by calls of their client in its process.',
+  measures: MEASURES.map((name) => ({ name, digits: 0 })),
   plan(bench) {
-    const measuredMs = bench.options.seconds * 1_000;
-    const subject = (
-      name: string,
-      who: Pick<Contestant, 'setup' | 'start' | 'flood' | 'stop'>,
-      inFlight: number,
-    ): Subject => ({
-      name,
+    const subject = (who: Submitter, atATime: readonly number[]): Subject => ({
+      name: who.name,
       setup: who.setup,
-      async measure() {
-        try {
-          await who.start();
-          const { count, elapsedMs } = await who.flood({ inFlight, warmupMs: WARMUP_MS, measuredMs });
-          return { [RATE]: (count * 1_000) / elapsedMs };
-        } finally {
-          await who.stop();
-        }
-      },
+      measure: () => measure(who, atATime, bench.options.seconds),
     });
-    const http = [...contestants(bench, ['project']), new BareHttpContestant(bench)];
-    const peers = contestants(bench, ['graphile-worker', 'pg-boss', 'bullmq']);
+    const overHttp: Submitter[] = [...contestants(bench, ['project']), new BareHttpContestant(bench)];
+    const inProcess = contestants(bench, ['graphile-worker', 'pg-boss', 'bullmq']);
     const subjects = [
-      ...CONNECTIONS.flatMap((n) => http.map((who) => subject(overHttp(who.name, n), who, n))),
-      ...peers.map((who) => subject(inProcess(who.name), who, IN_PROCESS)),
+      ...overHttp.map((who) => subject(who, OVER_HTTP)),
+      ...inProcess.map((who) => subject(who, IN_PROCESS)),
     ];
-    const comparisons: Comparison[] = [
-      ...peers.map(({ name }) => ({
-        of: overHttp('project', IN_PROCESS),
-        against: inProcess(name),
-        measure: RATE,
-      })),
-      ...CONNECTIONS.map((n) => ({
-        of: overHttp('project', n),
-        against: overHttp('fastify', n),
-        measure: RATE,
-      })),
-    ];
-    return { subjects, comparisons };
+    return { subjects, comparisons: MEASURES.flatMap((name) => againstOthers(subjects, name)) };
   },
 };
+
+async function measure(who: Submitter, atATime: readonly number[], seconds: number): Promise<Measured> {
+  const measured: Record<string, number> = {};
+  try {
+    await who.start();
+    for (const inFlight of atATime) {
+      const flood = { inFlight, warmupMs: WARMUP_MS, measuredMs: seconds * 1_000 };
+      const { count, elapsedMs } = await who.flood(flood);
+      measured[rate(inFlight)] = (count * 1_000) / elapsedMs;
+    }
+  } finally {
+    await who.stop();
+  }
+  return measured;
+}
