@@ -1,5 +1,4 @@
 /** The benchmark itself: starts the servers, runs the scenarios, records the results. Its argument is the options. */
-import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import type { BenchOptions } from './command-line.ts';
@@ -7,6 +6,7 @@ import { isTrial } from './command-line.ts';
 import { machine } from './machine.ts';
 import { Processes } from './processes.ts';
 import { record } from './results.ts';
+import { makeRunDirectory, removeRunDirectory } from './run-directory.ts';
 import { runScenario } from './run-scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { startPostgres } from './servers/postgres.ts';
@@ -45,10 +45,8 @@ try {
 }
 
 async function setUp(): Promise<Bench> {
-  // Not below the system's temporary directory, which may lie in memory: there, durable costs nothing.
-  const dir = join(import.meta.dirname, '.data', `run-${process.pid}`);
-  await mkdir(dir, { recursive: true });
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const dir = await makeRunDirectory();
+  cleanups.push(() => removeRunDirectory(dir));
   const postgres = await startPostgres(dir, (reason) => console.error(reason));
   cleanups.push(() => postgres.stop());
   const redis = await startRedis(dir);

@@ -163,9 +163,9 @@ describe('.env.example', () => {
   });
 });
 
-describe('package-lock.json', () => {
+describe.each(['package-lock.json', 'bench/package-lock.json'])('%s', (lockFile) => {
   it('holds integrity, and no address of a registry', () => {
-    const { packages } = JSON.parse(read('package-lock.json')) as {
+    const { packages } = JSON.parse(read(lockFile)) as {
       packages: Record<string, { resolved?: string; integrity?: string; link?: boolean }>;
     };
     const installed = Object.entries(packages).filter(([name]) => name !== '');

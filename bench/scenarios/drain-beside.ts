@@ -59,7 +59,8 @@ async function makeTemplate({ postgres, say }: Bench, future: number): Promise<s
     url,
     `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
      SELECT n % $2, 'noop', '{}', t, t
-     FROM generate_series(1, $1) AS n, LATERAL (SELECT now() + interval '1 day' + random() * interval '30 days' + 0 * n * interval '1 day' AS t) AS due`,
+     FROM (SELECT n, now() + interval '1 day' + random() * interval '30 days' AS t
+           FROM generate_series(1, $1) AS n) AS future`,
     [future, PARTITIONS],
   );
   await execute(
@@ -67,7 +68,7 @@ async function makeTemplate({ postgres, say }: Bench, future: number): Promise<s
     `INSERT INTO task (partition_id, status, attempt, name, payload, scheduled_at, due_at, started_at, completed_at,
                        epoch, claim_id, incarnation, worker_id)
      SELECT n % $2, 'COMPLETED', 1, 'noop', '{}', t, t, t, t, 1, gen_random_uuid(), 'worker-0~1', 'worker-0'
-     FROM generate_series(1, $1) AS n, LATERAL (SELECT now() - n * interval '1 millisecond' AS t) AS due`,
+     FROM (SELECT n, now() - n * interval '1 millisecond' AS t FROM generate_series(1, $1) AS n) AS finished`,
     [FINISHED, PARTITIONS],
   );
   await postgres.settle(url);
