@@ -24,8 +24,17 @@ switch (commandLine.kind) {
     process.exitCode = 2;
     break;
   case 'run':
+    process.exitCode = await run(commandLine.options);
+}
+
+async function run(options: BenchOptions): Promise<number> {
+  try {
     await install(console.log);
-    process.exitCode = await handOver(commandLine.options);
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
+  return handOver(options);
 }
 
 async function handOver(options: BenchOptions): Promise<number> {
