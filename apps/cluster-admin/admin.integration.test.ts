@@ -163,6 +163,24 @@ describe('an administrator', () => {
     expect((await say('maintenance on')).text).toBe('mode: MAINTENANCE; required tag: gpu');
   });
 
+  it('is told the same as a program, by each command that changes something', async () => {
+    await cluster.initialise(12);
+    await cluster.join('w1');
+    const told = async (line: string) => (await say(line)).json;
+    const until = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string;
+    const endless = { until: null, reason: null, requiredTag: null };
+    expect(await told('pause')).toEqual({ mode: 'PAUSED', ...endless });
+    const upgrade = { mode: 'PAUSED', until, reason: 'upgrade', requiredTag: null };
+    expect(await told('pause --for 10m --reason upgrade')).toEqual(upgrade);
+    expect(await told('resume')).toEqual({ mode: 'AUTO', ...endless });
+    expect(await told('require-tag gpu')).toEqual({ mode: 'AUTO', ...endless, requiredTag: 'gpu' });
+    const maintenance = { mode: 'MAINTENANCE', until, reason: null, requiredTag: 'gpu' };
+    expect(await told('maintenance on --for 2h')).toEqual(maintenance);
+    expect(await told('maintenance off')).toEqual({ mode: 'AUTO', ...endless, requiredTag: 'gpu' });
+    expect(await told('drain w1')).toEqual({ worker: 'w1', live: true, wish: 'DRAIN' });
+    expect(await told('enable w1')).toEqual({ worker: 'w1', live: true, wish: 'ENABLED' });
+  });
+
   it('sees whom a partition waits for', async () => {
     await startThree();
     const { workers } = await status();

@@ -36,10 +36,13 @@ describe('the command line', () => {
     ['', 'which command?'],
     ['--json', 'which command?'],
     ['drian w1', 'no command "drian": did you mean drain?'],
-    ['toString', 'no command "toString": did you mean drain?'],
+    ['bogus', 'no command "bogus"'],
+    ['toString', 'no command "toString"'],
+    ['help drian', 'no command "drian": did you mean drain?'],
     ['status --jsn', 'status has no flag --jsn: did you mean --json?'],
-    ['status --for 10m', 'status has no flag --for: did you mean --json?'],
-    ['status -x', 'status has no flag -x: did you mean --json?'],
+    ['status --for 10m', 'status has no flag --for'],
+    ['status -x', 'status has no flag -x'],
+    ['pause now', 'usage: npm run cluster -- pause [--for TIME] [--reason TEXT]'],
     ['status now', 'usage: npm run cluster -- status'],
     ['drain', 'usage: npm run cluster -- drain WORKER'],
     ['plan', 'plan: say --dry-run; the controller carries its plan out by itself'],
@@ -65,5 +68,8 @@ describe('the command line', () => {
     for (const command of ['status', 'plan', 'drain WORKER', 'maintenance on|off', '--json', 'Exit codes']) {
       expect(help).toMatchObject({ kind: 'help', text: expect.stringContaining(command) as string });
     }
+    expect(help).toMatchObject({ text: expect.stringContaining('plain text on stderr') as string });
+    expect(read('help')).toEqual(help);
+    expect(read('help pause')).toEqual(read('pause --help'));
   });
 });

@@ -125,8 +125,11 @@ const OPTIONS = {
 
 const FLAGS = `  --for TIME       pause, maintenance on: until then, as 90s, 10m or 2h; without it, until ended
   --reason TEXT    pause, maintenance on: shown by status
-  --json           what a program can read
+  --json           what a program can read; failures are plain text on stderr all the same
   --help           this text; also -h`;
+
+/** What stands for the value of a flag that takes one. */
+const FLAG_VALUES: Readonly<Record<string, string>> = { '--for': 'TIME', '--reason': 'TEXT' };
 
 /** Reads the command and its flags; what is wrong with them is said in one line. */
 export function readCommandLine(args: readonly string[]): CommandLine {
@@ -139,13 +142,15 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   });
   // A negative number is an operand, if a wrong one, though it begins as a flag does.
   const isNumber = (index: number) => /^-\d/.test(args[index] ?? '');
-  const [given, ...operands] = args.filter((_arg, i) =>
+  const words = args.filter((_arg, i) =>
     tokens.some(({ kind, index }) => index === i && (kind === 'positional' || isNumber(i))),
   );
-  if (given === undefined && args.length === 0) return { kind: 'invalid', message: 'which command?' };
+  const asksForHelp = values['help'] === true || words[0] === 'help';
+  const [given, ...operands] = words[0] === 'help' ? words.slice(1) : words;
+  if (args.length === 0) return { kind: 'invalid', message: 'which command?' };
   try {
     const spec = given === undefined ? undefined : specOf(given);
-    if (values['help'] === true) return { kind: 'help', text: helpOf(given, spec) };
+    if (asksForHelp) return { kind: 'help', text: helpOf(given, spec) };
     if (given === undefined || spec === undefined) throw new UsageError('which command?');
     for (const token of tokens) {
       if (token.kind === 'option' && !isNumber(token.index)) checkFlag(given, spec, token);
@@ -161,7 +166,12 @@ export function readCommandLine(args: readonly string[]): CommandLine {
 function specOf(given: string): CommandSpec {
   const spec = Object.hasOwn(COMMANDS, given) ? COMMANDS[given] : undefined;
   if (spec !== undefined) return spec;
-  throw new UsageError(`no command "${given}": did you mean ${nearest(given, Object.keys(COMMANDS))}?`);
+  throw new UsageError(`no command "${given}"${didYouMean(given, Object.keys(COMMANDS))}`);
+}
+
+function didYouMean(given: string, candidates: readonly string[]): string {
+  const meant = nearest(given, candidates);
+  return meant === undefined ? '' : `: did you mean ${meant}?`;
 }
 
 /** As parseArgs found it; `inlineValue` where it stands behind `=`. */
@@ -175,8 +185,7 @@ interface Flag {
 function checkFlag(command: string, spec: CommandSpec, { name, rawName, value, inlineValue }: Flag): void {
   const allowed = [...spec.flags, '--json', '--help'];
   if (!allowed.includes(`--${name}`)) {
-    const meant = nearest(rawName, allowed);
-    throw new UsageError(`${command} has no flag ${rawName}: did you mean ${meant}?`);
+    throw new UsageError(`${command} has no flag ${rawName}${didYouMean(rawName, allowed)}`);
   }
   const { type } = OPTIONS[name as keyof typeof OPTIONS];
   if (type === 'string' && (value === undefined || value === '')) {
@@ -190,7 +199,8 @@ function checkFlag(command: string, spec: CommandSpec, { name, rawName, value, i
 }
 
 function usageOf(given: string, { operands, flags }: CommandSpec): string {
-  return ['npm run cluster --', given, ...operands, ...flags.map((flag) => `[${flag}]`)].join(' ');
+  const optional = flags.map((flag) => `[${[flag, FLAG_VALUES[flag] ?? []].flat().join(' ')}]`);
+  return ['npm run cluster --', given, ...operands, ...optional].join(' ');
 }
 
 function helpOf(given: string | undefined, spec: CommandSpec | undefined): string {

@@ -1,10 +1,13 @@
-/** Which of `candidates`, at least one, looks most like `given`: the fewest letters to change, add or drop. */
-export function nearest(given: string, candidates: readonly string[]): string {
-  const [first = ''] = candidates;
-  return candidates.reduce(
-    (best, candidate) => (distance(given, candidate) < distance(given, best) ? candidate : best),
-    first,
-  );
+/**
+ * Which of `candidates` looks most like `given`: the fewest letters to change, add or drop. `undefined` where that
+ * is more than a third of it, or than two: it was hardly meant.
+ */
+export function nearest(given: string, candidates: readonly string[]): string | undefined {
+  const [best] = candidates
+    .map((candidate) => ({ candidate, letters: distance(given, candidate) }))
+    .filter(({ candidate, letters }) => letters <= Math.max(2, candidate.length / 3))
+    .sort((a, b) => a.letters - b.letters);
+  return best?.candidate;
 }
 
 /** Levenshtein's distance (1966), by the rows of its table. */
