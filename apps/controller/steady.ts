@@ -14,8 +14,8 @@ export interface History {
 }
 
 /**
- * An assignment with as many moves between the same workers, such that a restart of all workers in turn moves each partition twice, to another
- * worker and back, and not the same ones again and again.
+ * An assignment with as many moves between the same workers, such that a restart of all workers in turn moves each
+ * partition twice, to another worker and back, and not the same ones again and again.
  *
  * For balance, a worker gives up what came to it last: so one that was away for a moment gets its own back. Where
  * loads differ by one, the last to return gets one partition less than it had; that one would go a third time when

@@ -8,9 +8,9 @@
 -- here and not before sending: this statement may itself have been on its way all through the outage.
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
--- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows FOR SHARE, in order: a renewal comes before,
--- and saves the attempt, or after, and is too late; then task rows, FOR UPDATE SKIP LOCKED: an outcome being
--- recorded wins.
+-- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows,
+-- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then task rows,
+-- FOR UPDATE SKIP LOCKED: an outcome being recorded wins.
 WITH own AS MATERIALIZED (
   SELECT o.partition_id
   FROM unnest($1::integer[], $2::bigint[], $3::text[]) AS h (partition_id, epoch, incarnation)
