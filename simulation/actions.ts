@@ -40,7 +40,7 @@ export type Action =
   | { readonly kind: 'loseReply'; readonly process: string; readonly server: Server; readonly to: string }
   /** One connection stalls with the reply of Postgres to such a statement; the process' others go on. */
   | { readonly kind: 'delayReply'; readonly process: string; readonly to: string; readonly ms: number }
-  | { readonly kind: 'loseNotifications'; readonly process: string; readonly ms: number }
+  | { readonly kind: 'loseNotifications' | 'loseEvents'; readonly process: string; readonly ms: number }
   | { readonly kind: 'slowBackend'; readonly process: string; readonly byMs: number; readonly ms: number }
   | { readonly kind: 'zookeeperDown' | 'postgresRestart'; readonly ms: number }
   | { readonly kind: 'wipe'; readonly initAfterMs: number }
@@ -93,6 +93,7 @@ const WEIGHTS: Record<ActionKind, number> = {
   loseReply: 8,
   delayReply: 4,
   loseNotifications: 2,
+  loseEvents: 2,
   slowBackend: 3,
   zookeeperDown: 1.5,
   postgresRestart: 3,
@@ -159,12 +160,15 @@ class Draw {
     return Math.ceil(this.#upTo(share < 0.88 ? 15 : share < 0.98 ? 110 : 1_200));
   }
 
-  /** A partition moves while attempts of it go on where it was; then Postgres is away for longer than a lease. */
+  /** One of those that take several steps in order. */
   misfortune(): Step[] {
-    const long = {
-      kind: 'submit' as const,
-      ...{ count: 3, delayMs: 0, sleepMs: 6_000 + Math.ceil(this.#upTo(4_000)), fail: 0, stuckMs: 0 },
-    };
+    const drawn = this.#random.next();
+    if (drawn < 0.5) return this.#movesUnderLongAttemptsBeforeAnOutage();
+    return drawn < 0.75 ? this.#answersToRetriesHangUntilTheNextAttempt() : this.#freezesWithWorkInHand();
+  }
+
+  #movesUnderLongAttemptsBeforeAnOutage(): Step[] {
+    const long = this.#submissionOf({ count: 3, sleepMs: 6_000 + Math.ceil(this.#upTo(4_000)) });
     const move = this.#pick<Action>([
       { kind: 'start', process: WORKERS.at(-1) ?? '' },
       { kind: 'administer', words: ['drain', this.#pick(WORKERS)] },
@@ -175,6 +179,38 @@ class Draw {
       { action: move, thenMs: 1_200 + Math.ceil(this.#upTo(800)) },
       { action: { kind: 'postgresRestart', ms: 2_000 + Math.ceil(this.#upTo(2_500)) }, thenMs: 3_500 },
     ];
+  }
+
+  /** The outcome of one attempt is written, and written again while the next attempt runs. */
+  #answersToRetriesHangUntilTheNextAttempt(): Step[] {
+    const each = (action: (process: string) => Action, thenMs: number): Step[] =>
+      WORKERS.map((process, i) => ({ action: action(process), thenMs: i < WORKERS.length - 1 ? 1 : thenMs }));
+    return [
+      { action: this.#submissionOf({ count: 3, sleepMs: 1_500, fail: 1 }), thenMs: 50 },
+      ...each((process) => ({ kind: 'delayReply', process, to: 'finish-tasks', ms: 8_000 }), 2_800),
+      ...each((process) => ({ kind: 'cut', process, server: 'postgres' }), 100),
+    ];
+  }
+
+  #freezesWithWorkInHand(): Step[] {
+    const first = this.#pick(['timer', 'message'] as const);
+    return [
+      { action: this.#submissionOf({ count: 3, sleepMs: 4_000 }), thenMs: 20 },
+      { action: this.#submissionOf({ count: 3, sleepMs: 8_000 }), thenMs: 100 },
+      {
+        action: {
+          kind: 'pause',
+          process: this.#pick(WORKERS),
+          ms: 3_000 + Math.ceil(this.#upTo(4_000)),
+          first,
+        },
+        thenMs: 3_500,
+      },
+    ];
+  }
+
+  #submissionOf(wanted: { count: number; sleepMs: number; fail?: number }): Action {
+    return { kind: 'submit', delayMs: 0, fail: 0, stuckMs: 0, ...wanted };
   }
 
   action(kind: ActionKind): Action {
@@ -211,7 +247,8 @@ class Draw {
         return {
           kind,
           ...this.#way(),
-          byMs: Math.ceil(this.#upTo(this.#pick([100, 1_500, 4_000]))),
+          // A dead worker's last ping may be on its way for so long: below what its successor waits for, 2 T + 1 s.
+          byMs: Math.ceil(this.#upTo(this.#pick([100, 1_500, 2_500]))),
           ms: this.#faultMs(),
         };
       case 'loseReply': {
@@ -229,6 +266,8 @@ class Draw {
           // Long enough for a task to wait beyond every bound, if a notification were all that it waited for.
           ms: Math.ceil(this.#upTo(this.#pick([300, 6_000, 30_000]))),
         };
+      case 'loseEvents':
+        return { kind, process: this.#process(), ms: this.#faultMs() };
       case 'slowBackend':
         return {
           kind,

@@ -96,7 +96,7 @@ async function runMany({
     saidMs = performance.now();
     console.log(`${seeds} of ${count} seeds, ${(seeds / elapsed()).toFixed(0)} a second`);
   };
-  const { done, failed, handlersStarted, virtualMs, longestMs, interrupted } = await interruptible(
+  const { done, failed, handlersStarted, virtualMs, longestMs, counts, interrupted } = await interruptible(
     async (stop) => ({
       ...(await runSeeds({ from, count, steps, threads, all, stop, onProgress })),
       interrupted: stop.aborted,
@@ -107,6 +107,12 @@ async function runMany({
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`;
   console.log(
     `once faults had stopped, at most: ${seconds(longestMs.unassigned)} until owned and balanced, a due task PENDING for ${seconds(longestMs.due)}, RUNNING without a lease for ${seconds(longestMs.abandoned)}, RUNNING without a handler for ${seconds(longestMs.idle)}`,
+  );
+  console.log(
+    [...counts]
+      .map(([what, times]) => `${times} ${what}`)
+      .sort()
+      .join(', '),
   );
   for (const { seed, promise, message } of brief ? failed : failed.slice(1))
     console.log(`seed ${seed}: ${promise}: ${message}`);

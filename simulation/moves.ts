@@ -17,6 +17,7 @@ export class Moves {
   readonly #database: SimulatedDatabase;
   readonly #nowMs: () => number;
   readonly #broken: (promise: string, message: string) => void;
+  readonly #count: (what: string) => void;
   readonly #grants = new Map<string, Grants>();
   readonly #acks = new Map<string, Ack>();
   readonly #live = new Set<string>();
@@ -31,6 +32,7 @@ export class Moves {
     readonly database: SimulatedDatabase;
     readonly nowMs: () => number;
     readonly broken: (promise: string, message: string) => void;
+    readonly count: (what: string) => void;
   }) {
     this.#paths = options.paths;
     this.#database = options.database;
@@ -39,6 +41,7 @@ export class Moves {
     });
     this.#nowMs = options.nowMs;
     this.#broken = options.broken;
+    this.#count = options.count;
   }
 
   /** ZooKeeper has lost its data. */
@@ -116,7 +119,10 @@ export class Moves {
     const rev = revoked[partition];
     if (rev === undefined) return false;
     const sinceMs = this.#revokedAtMs.get(`${worker}/${partition}@${rev}`) ?? -Infinity;
-    if (this.#nowMs() - sinceMs > OVERDUE_MS) return false;
+    if (this.#nowMs() - sinceMs > OVERDUE_MS) {
+      this.#count('grants of what was overdue');
+      return false;
+    }
     return !releasedBy(this.#acks.get(instance), partition, rev);
   }
 

@@ -42,6 +42,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '() => epoch !== undefined && incarnation !== undefined,',
   },
   {
+    name: 'claim does not look at the incarnation',
+    safeguard: 'an epoch alone does not tell who holds a partition',
+    file: CLAIM,
+    find: '(o) => o.epoch === epoch && o.incarnation === incarnation,',
+    replace: "(o) => o.epoch === epoch && incarnation !== '',",
+  },
+  {
     name: 'claim takes what is not yet due',
     safeguard: 'never early, by the database’s clock',
     file: CLAIM,
@@ -54,8 +61,15 @@ export const MUTANTS: readonly Mutant[] = [
     },
   },
   {
-    name: 'outcome without the attempt and the incarnation',
+    name: 'outcome without the attempt',
     safeguard: 'an outcome is recorded for the attempt that it is of',
+    file: FINISH,
+    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
+    replace: "t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
+  },
+  {
+    name: 'outcome without the attempt and the incarnation',
+    safeguard: 'an outcome is recorded by whoever has claimed the attempt',
     file: FINISH,
     find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
     replace: "t.status === 'RUNNING',",
@@ -89,11 +103,27 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'recovery by a clock that is ahead',
+    name: 'recovery by the clock of the node',
     safeguard: 'a lease is judged by the database’s clock',
     file: RECOVER,
     find: '(s) => s.expiresAt <= x.nowMs,',
-    replace: '(s) => s.expiresAt <= x.nowMs + 1_500,',
+    // As far from the database's as the clocks of nodes are here, and for each process another.
+    replace:
+      '(s) => s.expiresAt <= x.nowMs + (parseInt(x.transaction.applicationName.slice(-4), 16) % 10_000) - 5_000,',
+  },
+  {
+    name: 'recovery charges nothing',
+    safeguard: 'a task that kills its workers comes to an end',
+    file: RECOVER,
+    find: 'failures: t.failures + 1,',
+    replace: 'failures: t.failures,',
+  },
+  {
+    name: 'a lease from the future stands',
+    safeguard: 'a lease written before the database’s clock was set back is cut to its length',
+    file: RECOVER,
+    find: 'if (locked === undefined) continue;\n    yield*',
+    replace: 'if (locked === undefined || locked.leaseMs > 0) continue;\n    yield*',
   },
   {
     name: 'recovery without looking at the lease',
@@ -237,11 +267,39 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '!executor.has(row.id, row.attempt) && claims.length > 0',
   },
   {
+    name: 'COMPLETED without having run',
+    safeguard: 'an attempt is recorded as COMPLETED because its handler has returned',
+    file: 'apps/worker-node/executor.ts',
+    find: 'await this.#options.handlerFor(name)(payload, {',
+    replace: 'if (task.attempt < 2) await this.#options.handlerFor(name)(payload, {',
+  },
+  {
+    name: 'the first failure is the last',
+    safeguard: 'a task is tried again as often as it may be',
+    file: 'libs/core/task.ts',
+    find: 'if (failures >= MAX_RETRIES)',
+    replace: 'if (failures >= 0)',
+  },
+  {
     name: 'an outcome is given up when the database is away',
     safeguard: 'outcomes are written until the database has answered',
     file: 'apps/worker-node/outcome-writer.ts',
     find: 'if (results === undefined) return;',
     replace: 'if (results === undefined || batch.length > 0) return;',
+  },
+  {
+    name: 'the controller looks only when told',
+    safeguard: 'watch events only wake: everything is looked at every few seconds',
+    file: 'apps/controller/controller.ts',
+    find: 'const LOOK_EVERY_MS = 3_000;',
+    replace: 'const LOOK_EVERY_MS = 600_000;',
+  },
+  {
+    name: 'the keeper looks only when told',
+    safeguard: 'watch events only wake: grants are read every few seconds',
+    file: 'apps/worker-node/keeper/participant.ts',
+    find: 'const RESYNC_MS = 3_000;',
+    replace: 'const RESYNC_MS = 600_000;',
   },
   {
     name: 'recovery is looked for once a minute',

@@ -29,22 +29,29 @@ export async function hunt(
   mutant: Mutant,
   { seeds, steps, stop }: HuntOptions,
 ): Promise<Catch | 'SURVIVED' | 'INTERRUPTED'> {
+  const printed = await runMutated(mutant, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief'], stop);
+  if (stop?.aborted === true) return 'INTERRUPTED';
+  const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
+  if (seed !== undefined) return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };
+  invariant(
+    / 0 failed$/m.test(printed),
+    `the simulation of "${mutant.name}" did not run:\n${printed.slice(-2_000)}`,
+  );
+  return 'SURVIVED';
+}
+
+/** What `npm run sim -- …args` prints for a copy of the product that is mutated so. */
+export async function runMutated(
+  mutant: Mutant,
+  args: readonly string[],
+  stop?: AbortSignal,
+): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'mutant-'));
   try {
     for (const name of COPIED) await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
     await symlink(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
     await mutate(copy, mutant);
-    const printed = await run(copy, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief'], stop);
-    if (stop?.aborted === true) return 'INTERRUPTED';
-    const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
-    if (seed === undefined) {
-      invariant(
-        / 0 failed$/m.test(printed),
-        `the simulation of "${mutant.name}" did not run:\n${printed.slice(-2_000)}`,
-      );
-      return 'SURVIVED';
-    }
-    return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };
+    return await run(copy, args, stop);
   } finally {
     await rm(copy, { recursive: true, force: true });
   }

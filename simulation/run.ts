@@ -27,6 +27,8 @@ export interface RunResult {
   readonly handlersStarted: number;
   /** How long what was missing after the faults was missing, at most. */
   readonly longestMs: LongestMs;
+  /** What happened that is worth having happened, and how often. */
+  readonly counts: ReadonlyMap<string, number>;
 }
 
 /** Once faults have stopped: by then every due task has its end, retries and what handlers take included. Milliseconds. */
@@ -91,6 +93,7 @@ export async function runSeed({
     tasks: cluster.postgres.database.tasks.size,
     handlersStarted: safety.handlersStarted,
     longestMs,
+    counts: world.counts,
   };
 }
 

@@ -1,3 +1,4 @@
+import { MAX_RETRIES } from '../libs/core/task.ts';
 import type { WorkerProcess } from './cluster/worker-process.ts';
 import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
 import type { Commit, OwnerRow, SimulatedDatabase, TaskRow } from './store/database.ts';
@@ -8,9 +9,12 @@ export interface Violation {
   readonly message: string;
 }
 
+/** How a handler ended. `aborted`: it threw, having been told to stop. */
+export type HandlerEnd = 'returned' | 'threw' | 'aborted';
+
 interface Execution {
   readonly process: WorkerProcess;
-  running: boolean;
+  end: HandlerEnd | undefined;
 }
 
 const TERMINAL = new Set(['COMPLETED', 'FAILED', 'CANCELLED']);
@@ -28,13 +32,20 @@ export class Safety {
   readonly #cancelling = new Map<number, number>();
   readonly #nowMs: () => number;
   readonly #leaseMs: number;
+  readonly #count: (what: string) => void;
   #database: SimulatedDatabase | undefined;
   #leader: { session: bigint; by: string | undefined } | undefined;
   #violation: Violation | undefined;
 
-  constructor(options: { readonly nowMs: () => number; readonly leaseMs: number }) {
+  /** @param options.count notes that something happened which is worth having happened */
+  constructor(options: {
+    readonly nowMs: () => number;
+    readonly leaseMs: number;
+    readonly count: (what: string) => void;
+  }) {
     this.#nowMs = options.nowMs;
     this.#leaseMs = options.leaseMs;
+    this.#count = options.count;
   }
 
   /** The first promise broken, if any. */
@@ -93,7 +104,9 @@ export class Safety {
       this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.attempt !== before.attempt))
       this.#claimed(before, after, commit);
-    if (ends) this.#ended(before, commit);
+    if (!ends) return;
+    this.#ended(before, commit);
+    if (after !== undefined) this.#recordedAsItWent(before, after, commit);
   }
 
   #claimed(before: TaskRow, after: TaskRow, { nowMs }: Commit): void {
@@ -130,11 +143,27 @@ export class Safety {
     }
   }
 
+  /** P1: what is recorded of an attempt is what its handler did, and what is charged for it is what it cost. */
+  #recordedAsItWent(before: TaskRow, after: TaskRow, { statement }: Commit): void {
+    const what = `attempt ${before.attempt} of task ${before.id}`;
+    const end = this.#executions.get(key(before.id, before.attempt))?.end;
+    const charged = after.failures - before.failures;
+    if (after.status === 'COMPLETED' && end !== 'returned')
+      this.broken('P1', `${what} is COMPLETED, and its handler ${end ?? 'has not returned'}`);
+    if (after.status === 'FAILED' && after.failures <= MAX_RETRIES)
+      this.broken('P1', `${what} is FAILED after ${after.failures} failures`);
+    if ((statement === 'recover-tasks' || end === 'threw') && charged !== 1)
+      this.broken('P2', `${what} failed, and ${charged} failures are charged`);
+    if (statement === 'finish-tasks' && charged > 0 && end !== 'threw' && end !== 'aborted')
+      this.broken('P2', `${what} is charged as a failure, and its handler ${end ?? 'has not ended'}`);
+  }
+
   /** P7: what still runs is not started again, unless something was wrong with the process that runs it. */
   #recovered({ id, attempt }: TaskRow, { nowMs }: Commit): void {
     const execution = this.#executions.get(key(id, attempt));
-    if (execution === undefined || !execution.running) return;
+    if (execution === undefined || execution.end !== undefined) return;
     const { process } = execution;
+    if (!process.dead) this.#count('attempts taken from a worker that lives');
     if (this.#keepsItsLease(process))
       this.broken(
         'P7',
@@ -190,7 +219,7 @@ export class Safety {
     const last = this.#cancelling.get(id);
     if (last !== undefined && attempt > last)
       this.broken('P2', `task ${id} was started anew after its cancellation`);
-    this.#executions.set(key(id, attempt), { process, running: true });
+    this.#executions.set(key(id, attempt), { process, end: undefined });
   }
 
   #startedAsRecorded({ id: worker, applicationName }: WorkerProcess, id: number, attempt: number): void {
@@ -204,14 +233,15 @@ export class Safety {
       );
   }
 
-  handlerEnded(id: number, attempt: number): void {
+  handlerEnded(id: number, attempt: number, end: HandlerEnd): void {
     const execution = this.#executions.get(key(id, attempt));
-    if (execution !== undefined) execution.running = false;
+    if (execution !== undefined) execution.end = end;
   }
 
   /** Whether a handler is at work on it. */
   runs(id: number, attempt: number): boolean {
-    return this.#executions.get(key(id, attempt))?.running === true;
+    const execution = this.#executions.get(key(id, attempt));
+    return execution !== undefined && execution.end === undefined && !execution.process.dead;
   }
 
   /** A user was told that the task is gone. */

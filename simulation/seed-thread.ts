@@ -11,7 +11,7 @@ invariant(port !== null, 'runs as a worker thread');
 Error.stackTraceLimit = 0;
 
 port.on('message', ({ seed, steps }: SeedQuestion) => {
-  void runSeed({ seed, steps }).then(({ violation, handlersStarted, virtualMs, longestMs }) =>
-    port.postMessage({ seed, violation, handlersStarted, virtualMs, longestMs } satisfies SeedAnswer),
+  void runSeed({ seed, steps }).then(({ violation, handlersStarted, virtualMs, longestMs, counts }) =>
+    port.postMessage({ seed, violation, handlersStarted, virtualMs, longestMs, counts } satisfies SeedAnswer),
   );
 });

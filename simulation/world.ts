@@ -30,6 +30,8 @@ export class World {
   #order = 0;
   readonly #queue = new EventQueue();
   readonly #streams = new Map<string, Random>();
+  /** How often what {@link count} was told of has happened. */
+  readonly counts = new Map<string, number>();
 
   constructor(seed: number) {
     this.seed = seed;
@@ -54,6 +56,11 @@ export class World {
     let stream = this.#streams.get(name);
     if (stream === undefined) this.#streams.set(name, (stream = seededRandom(hash(`${this.seed}/${name}`))));
     return stream;
+  }
+
+  /** Notes that something has happened: a fault that was drawn need not have met anything. */
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 
   /** Lets `durationMs` pass. `afterEach` looks at the world after each event; what it throws ends the run. */

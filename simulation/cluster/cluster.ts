@@ -9,6 +9,7 @@ import { CONTROLLERS, USERS, WORKERS } from '../actions.ts';
 import { FewestMoves } from '../fewest-moves.ts';
 import { Moves } from '../moves.ts';
 import { Safety } from '../safety.ts';
+import type { HandlerEnd } from '../safety.ts';
 import { Thread } from '../thread.ts';
 import type { Transcript } from '../transcript.ts';
 import { Wire } from '../wire.ts';
@@ -48,7 +49,11 @@ export class Cluster {
   constructor(world: World, transcript: Transcript) {
     this.#world = world;
     this.#transcript = transcript;
-    this.safety = new Safety({ nowMs: () => world.nowMs, leaseMs: SESSION_TIMEOUT_MS });
+    this.safety = new Safety({
+      nowMs: () => world.nowMs,
+      leaseMs: SESSION_TIMEOUT_MS,
+      count: (what) => world.count(what),
+    });
     this.ensemble = new Ensemble(world, {
       tickTimeMs: TICK_MS,
       onCommit: (by, changes, session) => {
@@ -73,6 +78,7 @@ export class Cluster {
       database: this.postgres.database,
       nowMs: () => world.nowMs,
       broken: (promise: string, message: string) => this.safety.broken(promise, message),
+      count: (what: string) => world.count(what),
     };
     this.#judges = [new Moves(judging), new FewestMoves(judging)];
     this.#administrator = new Administrator(world, this.ensemble, PATHS);
@@ -135,6 +141,8 @@ export class Cluster {
         return this.postgres.loseReply(action.process, action.to);
       case 'delayReply':
         return this.postgres.delayReply(action.process, action.to, action.ms);
+      case 'loseEvents':
+        return this.ensemble.loseEvents(action.process, action.ms);
       case 'loseNotifications':
         return this.workers.get(action.process)?.loseNotifications(action.ms);
       case 'slowBackend':
@@ -175,7 +183,7 @@ export class Cluster {
   /** Everything works again from now on, and every process runs. */
   heal(): void {
     this.postgres.heal();
-    this.ensemble.forgetLostReplies();
+    this.ensemble.heal();
     for (const { id } of [...this.workers.values(), ...this.controllers.values()]) {
       for (const thread of this.#threads(id)) thread.resume('message');
       for (const server of ['zookeeper', 'postgres'] as const) this.#wire(id, server)?.heal();
@@ -266,14 +274,19 @@ export class Cluster {
       async (payload, { id, attempt, signal }) => {
         const { sleepMs, fail, stuckMs } = payload as { sleepMs: number; fail: number; stuckMs: number };
         this.safety.handlerStarted(process, id, attempt);
+        let end: HandlerEnd = 'threw';
         try {
           // Stuck: deaf to its signal.
           if (stuckMs > 0) await sleep(process.main.clock, stuckMs);
           if (sleepMs > 0) await sleep(process.main.clock, sleepMs, signal);
           signal.throwIfAborted();
           if (attempt <= fail) throw new Error('as asked');
+          end = 'returned';
+        } catch (error) {
+          if (signal.aborted) end = 'aborted';
+          throw error;
         } finally {
-          this.safety.handlerEnded(id, attempt);
+          this.safety.handlerEnded(id, attempt, end);
         }
       };
   }

@@ -25,6 +25,8 @@ export class Postgres {
   readonly #lostReplies: { readonly process: string; readonly statement: string }[] = [];
   /** As these, only late. */
   readonly #lateReplies: { readonly process: string; readonly statement: string; readonly ms: number }[] = [];
+  /** Replies that are late at the moment. */
+  readonly #stalled = new Set<() => void>();
   /** Statements of these processes take so long before they commit, holding their locks. */
   readonly #slowMs = new Map<string, number>();
 
@@ -65,9 +67,16 @@ export class Postgres {
     this.#lateReplies.push({ process, statement, ms });
   }
 
-  /** How much later the reply arrives, in ms. */
-  delaysReply(process: string, statement: string): number {
-    return takeFirst(this.#lateReplies, process, statement)?.ms ?? 0;
+  /** Sends a reply on its way: now, or when it has been late enough. */
+  replyInTime(process: string, statement: string, send: () => void): void {
+    const late = takeFirst(this.#lateReplies, process, statement);
+    if (late === undefined) return send();
+    this.world.count('replies of Postgres delayed');
+    const arrive = () => {
+      if (this.#stalled.delete(arrive)) send();
+    };
+    this.#stalled.add(arrive);
+    this.world.schedule(late.ms, arrive);
   }
 
   /** Until {@link heal}, statements of `process` hold their locks for so long before they commit. */
@@ -82,6 +91,7 @@ export class Postgres {
   heal(): void {
     this.#lostReplies.length = 0;
     this.#lateReplies.length = 0;
+    for (const arrive of [...this.#stalled]) arrive();
     this.#slowMs.clear();
   }
 }
@@ -251,11 +261,11 @@ class Connection implements Link {
   reply(statement: string): Promise<void> {
     this.#postgres.onStatement(this.#process, statement, 'committed');
     return new Promise((resolve) => {
-      if (this.#postgres.losesReply(this.#process, statement))
+      if (this.#postgres.losesReply(this.#process, statement)) {
+        this.#postgres.world.count(`replies of Postgres lost to ${statement}`);
         return this.break('Connection terminated unexpectedly');
-      const lateMs = this.#postgres.delaysReply(this.#process, statement);
-      if (lateMs === 0) this.answer(resolve);
-      else this.#postgres.world.schedule(lateMs, () => this.answer(resolve));
+      }
+      this.#postgres.replyInTime(this.#process, statement, () => this.answer(resolve));
     });
   }
 }

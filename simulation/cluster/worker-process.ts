@@ -175,7 +175,11 @@ export class WorkerProcess {
       sessionTimeoutMs,
       wedgedAfterMs,
       listener: {
-        held: (held) => tell(this.main, () => listener.held(held)),
+        held: (held) => {
+          // As postMessage does.
+          const copy = structuredClone(held);
+          tell(this.main, () => listener.held(copy));
+        },
         fatal: (message) => tell(this.main, () => listener.fatal(message)),
       },
       clock: thread.clock,

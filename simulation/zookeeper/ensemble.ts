@@ -49,6 +49,8 @@ export class Ensemble {
   #up = true;
   readonly #connections = new Map<bigint, Connection>();
   readonly #lostReplies: { process: string; type: Request['type'] | 'any' }[] = [];
+  /** Until when the watch events of a process are lost. */
+  readonly #eventsLostUntilMs = new Map<string, number>();
   readonly #onCommit: CommitListener;
   readonly #znodes = new Map<string, Buffer>();
 
@@ -108,8 +110,15 @@ export class Ensemble {
     this.#lostReplies.push({ process, type });
   }
 
-  forgetLostReplies(): void {
+  /** Watches of `process` that fire within so long tell nobody. */
+  loseEvents(process: string, ms: number): void {
+    this.#eventsLostUntilMs.set(process, this.#world.nowMs + ms);
+  }
+
+  /** What was to be lost will not be. */
+  heal(): void {
     this.#lostReplies.length = 0;
+    this.#eventsLostUntilMs.clear();
   }
 
   // ------------------------------------------------------------------ clients
@@ -145,6 +154,7 @@ export class Ensemble {
     );
     if (lost >= 0) {
       this.#lostReplies.splice(lost, 1);
+      this.#world.count(`replies of ZooKeeper lost to a ${request.type}`);
       this.#close(connection);
     }
     this.#follow(outcome, { connection, xid }, sessionId);
@@ -166,7 +176,10 @@ export class Ensemble {
     this.#committed(outcome.transactions, by, sessionId);
     for (const { sessionId: watcher, event } of outcome.notifications) {
       const connection = this.#connections.get(watcher);
-      if (connection !== undefined) this.#send(connection, { type: 'event', event });
+      if (connection === undefined) continue;
+      if ((this.#eventsLostUntilMs.get(connection.process) ?? 0) > this.#world.nowMs)
+        this.#world.count('watch events lost');
+      else this.#send(connection, { type: 'event', event });
     }
     if (asker?.connection.open && outcome.reply !== undefined) {
       this.#send(asker.connection, { type: 'reply', xid: asker.xid, reply: outcome.reply });

@@ -1,11 +1,28 @@
 /** The simulation notices every safeguard that is taken away. docs/simulation.md lists the seeds it took. */
 import { describe, expect, it } from 'vitest';
+import { invariant } from '../../libs/core/invariant.ts';
 import { MUTANTS } from '../../simulation/mutants.ts';
-import { hunt } from '../../simulation/mutation.ts';
+import { hunt, runMutated } from '../../simulation/mutation.ts';
 
-describe('the simulation notices', () => {
+const TIMEOUT_MS = 180_000;
+
+describe('the simulation notices', { timeout: TIMEOUT_MS }, () => {
   it.each(MUTANTS)('$name', async (mutant) => {
-    const caught = await hunt(mutant, { seeds: 1_000, steps: 300 });
+    const stop = AbortSignal.timeout(TIMEOUT_MS - 10_000);
+    const caught = await hunt(mutant, { seeds: 1_000, steps: 300, stop });
     expect(caught, `${mutant.safeguard}: its loss was not noticed`).toHaveProperty('seed');
   });
+});
+
+it('a seed that fails tells its story', { timeout: TIMEOUT_MS }, async () => {
+  const mutant = MUTANTS.find(({ name }) => name === 'claim takes what is not yet due');
+  invariant(mutant !== undefined, 'no such mutant');
+  const stop = AbortSignal.timeout(TIMEOUT_MS - 10_000);
+  const story = await runMutated(mutant, ['--seed', '2'], stop);
+  expect(story).toMatch(/^seed 2: P4: task \d+, due at \d+, was claimed at \d+$/m);
+  const [, left] = /^shortest schedule found that breaks it, (\d+) of 300 steps:$/m.exec(story) ?? [];
+  expect(Number(left)).toBeLessThan(30);
+  expect(story).toMatch(/"kind":"submit"/);
+  expect(story).toMatch(/postgres +worker-\d: claim-tasks committed\n.* \* +BROKEN P4: /);
+  expect(story).toContain('again: npm run sim -- --seed 2 --steps 300');
 });
