@@ -11,6 +11,7 @@ import { runScenario } from './run-scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { startPostgres } from './servers/postgres.ts';
 import { startRedis } from './servers/redis.ts';
+import { STATEMENT_SETTINGS } from './servers/statements.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as BenchOptions;
 const say = (text: string) => console.log(text);
@@ -47,7 +48,9 @@ try {
 async function setUp(): Promise<Bench> {
   const dir = await makeRunDirectory();
   cleanups.push(() => removeRunDirectory(dir));
-  const postgres = await startPostgres(dir, (reason) => console.error(reason));
+  const postgres = await startPostgres(dir, options.profile ? STATEMENT_SETTINGS : {}, (reason) =>
+    console.error(reason),
+  );
   cleanups.push(() => postgres.stop());
   const redis = await startRedis(dir);
   if (redis !== undefined) cleanups.push(() => redis.stop());

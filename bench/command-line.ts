@@ -15,7 +15,7 @@ export interface BenchOptions {
   readonly samples: number;
   /** Future tasks that lie beside a backlog. */
   readonly future: number;
-  /** Writes a CPU profile of each of the project's own processes that is measured. */
+  /** CPU profiles of the project's worker and API, and the statements that take Postgres longest. */
   readonly profile: boolean;
 }
 
@@ -45,7 +45,8 @@ Measures this project beside its peers, on the same servers, interleaved.
   --future N    future tasks beside a backlog (${SIZES.future})
   --only NAMES  these contestants only, separated by commas:
                 ${contestants.join(', ')}
-  --profile     writes CPU profiles of the project's worker and API to bench/profiles/
+  --profile     writes CPU profiles of the project's worker and API to bench/profiles/, and says which
+                statements a drain spends Postgres' time on
   --help        this text; also -h
 
 Results go to bench/results/; those of a run with sizes or contestants of its own to bench/results/trial/.`;

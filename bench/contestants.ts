@@ -42,7 +42,6 @@ function contestant(bench: Bench, name: ContestantName): Contestant {
     name,
     setup: SETUPS[name],
     createDatabase: () => postgres.create(name),
-    settle: (url) => postgres.settle(url),
     ...(name === 'graphile-worker' && { env: { NO_LOG_SUCCESS: '1' } }),
   });
 }

@@ -1,5 +1,6 @@
 /** All scenarios, in the order in which they run. */
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
+import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
 import { latencyScenario } from './scenarios/latency.ts';
 import { latenessScenario } from './scenarios/lateness.ts';
@@ -9,6 +10,7 @@ import { submitScenario } from './scenarios/submit.ts';
 export const SCENARIOS: readonly Scenario[] = [
   drainScenario,
   drainBeside1M,
+  drainWorkersScenario,
   drainBeside10M,
   submitScenario,
   latencyScenario,

@@ -21,13 +21,15 @@ export interface Contestant {
   readonly name: string;
   /** How it is set up, for the reader of the results. */
   readonly setup: string;
+  /** Of its Postgres database, once it has been started; undefined where it has none. */
+  readonly postgresUrl: string | undefined;
   /** An empty queue, and a process that submits; nothing works on it yet. */
   start(): Promise<void>;
-  /** Fills the queue beforehand, in bulk, and brings the database to rest. */
+  /** Fills the queue, in bulk. */
   load(load: Load): Promise<void>;
-  /** Starts the worker process. */
+  /** Starts a worker process; another one when it is called again. */
   work(): Promise<void>;
-  /** Resolves once the worker works on whatever comes. */
+  /** Resolves once all workers work on whatever comes. */
   ready(): Promise<void>;
   /** Whether each task that is due has ended, by what is recorded. Throws where the worker has died. */
   settled(): Promise<boolean>;

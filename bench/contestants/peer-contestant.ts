@@ -8,10 +8,8 @@ export interface PeerOptions {
   readonly setup: string;
   /** Name of the module that exports the peer; by default the contestant's. */
   readonly module?: string;
-  /** The URL of an empty database. */
+  /** The URL of an empty database, in Postgres or elsewhere. */
   readonly createDatabase: () => Promise<string>;
-  /** After the queue has been filled. */
-  readonly settle?: (url: string) => Promise<void>;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -23,13 +21,17 @@ export class PeerContestant implements Contestant {
   readonly #options: PeerOptions;
   #url = '';
   #client: BenchProcess | undefined;
-  #worker: BenchProcess | undefined;
+  readonly #workers: BenchProcess[] = [];
 
   constructor(bench: Bench, options: PeerOptions) {
     this.name = options.name;
     this.setup = options.setup;
     this.#bench = bench;
     this.#options = options;
+  }
+
+  get postgresUrl(): string | undefined {
+    return this.#url.startsWith('postgres') ? this.#url : undefined;
   }
 
   async start(): Promise<void> {
@@ -40,12 +42,12 @@ export class PeerContestant implements Contestant {
 
   async load(load: Load): Promise<void> {
     await this.#call('load', load);
-    await this.#options.settle?.(this.#url);
   }
 
   async work(): Promise<void> {
-    this.#worker = this.#spawn('worker');
-    await this.#worker.call('work');
+    const worker = this.#spawn(`worker-${this.#workers.length + 1}`);
+    this.#workers.push(worker);
+    await worker.call('work');
   }
 
   ready(): Promise<void> {
@@ -53,12 +55,12 @@ export class PeerContestant implements Contestant {
   }
 
   settled(): Promise<boolean> {
-    const settled = this.#call<boolean>('settled');
-    return this.#worker === undefined ? settled : Promise.race([settled, this.#worker.failure()]);
+    const failures = this.#workers.map((worker) => worker.failure());
+    return Promise.race([this.#call<boolean>('settled'), ...failures]);
   }
 
   async starts(): Promise<readonly Moment[]> {
-    return (await this.#worker?.call<Moment[]>('starts')) ?? [];
+    return (await Promise.all(this.#workers.map((worker) => worker.call<Moment[]>('starts')))).flat();
   }
 
   trickle(trickle: Trickle): Promise<readonly Moment[]> {
@@ -70,8 +72,11 @@ export class PeerContestant implements Contestant {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#worker?.stop(), this.#client?.stop()]);
-    this.#worker = this.#client = undefined;
+    await Promise.all(
+      [...this.#workers, ...(this.#client === undefined ? [] : [this.#client])].map((child) => child.stop()),
+    );
+    this.#workers.length = 0;
+    this.#client = undefined;
   }
 
   #spawn(role: string): BenchProcess {

@@ -1,5 +1,7 @@
 /** The project's own task table, as its API fills it and its workers leave it. */
 import pg from 'pg';
+import type { Database } from '../../libs/db/client.ts';
+import { inTransaction, withConnection } from '../../libs/db/client.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
 import type { Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
@@ -9,9 +11,12 @@ const NAME = 'noop';
 /** A client of a database that cluster-init, or `install`, has made. */
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
   const pool = new pg.Pool({ connectionString: url, max: 4 });
-  const store = postgresTaskStore({ db: pool });
-  const add = (samples: readonly number[], scheduledAtMs: (sample: number) => number | undefined) =>
-    store.insert(
+  const add = (
+    db: Database,
+    samples: readonly number[],
+    scheduledAtMs: (sample: number) => number | undefined,
+  ) =>
+    postgresTaskStore({ db }).insert(
       samples.map((sample) => ({
         name: NAME,
         key: null,
@@ -26,13 +31,18 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
     install,
     async load(all, dueAtMs) {
       highest = Number.MAX_SAFE_INTEGER;
-      for (const samples of groups(all, 5_000)) {
-        const records = await add(samples, dueAtMs);
-        lowest ||= records[0]?.id ?? 0;
-      }
+      // In one transaction: workers that run already see all of them at once.
+      await withConnection(url, (client) =>
+        inTransaction(client, async () => {
+          for (const samples of groups(all, 5_000)) {
+            const records = await add(client, samples, dueAtMs);
+            lowest ||= records[0]?.id ?? 0;
+          }
+        }),
+      );
     },
     async submit(sample) {
-      await add([sample], () => undefined);
+      await add(pool, [sample], () => undefined);
     },
     async settled() {
       const { rows } = await pool.query<{ id: string }>(

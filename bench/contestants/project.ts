@@ -14,7 +14,6 @@ import type { Contestant, Load, Moment } from './contestant.ts';
 const WORKER_SETTINGS = { WORKER_CONCURRENCY: '1000' };
 
 const HOST = '127.0.0.1';
-const WORKER_ID = 'worker-1';
 const READY_DEADLINE_MS = 30_000;
 /** The log cuts its times to the millisecond: half of one is what that takes off, on average. */
 const CUT_MS = 0.5;
@@ -27,7 +26,7 @@ export interface ProjectOptions {
 
 export class ProjectContestant implements Contestant {
   readonly name: string;
-  readonly setup = `controller, one worker-node, scheduler-api, embedded ZooKeeper; ${Object.entries(
+  readonly setup = `controller, worker-node, scheduler-api, embedded ZooKeeper; ${Object.entries(
     WORKER_SETTINGS,
   )
     .map((setting) => setting.join('='))
@@ -37,7 +36,7 @@ export class ProjectContestant implements Contestant {
   readonly #running: BenchProcess[] = [];
   #env: Record<string, string> = {};
   #apiUrl = '';
-  #worker: BenchProcess | undefined;
+  readonly #workers: BenchProcess[] = [];
   #tasks: BenchProcess | undefined;
   #http: BenchProcess | undefined;
 
@@ -45,6 +44,10 @@ export class ProjectContestant implements Contestant {
     this.name = options.name;
     this.#bench = bench;
     this.#options = options;
+  }
+
+  get postgresUrl(): string | undefined {
+    return this.#env['DATABASE_URL'];
   }
 
   async start(): Promise<void> {
@@ -58,29 +61,28 @@ export class ProjectContestant implements Contestant {
     const port = await findApiPort(HOST, 0);
     this.#apiUrl = `http://${HOST}:${port}`;
     this.#spawnApp('scheduler-api', { HOST, PORT: String(port) }, this.#profiling('scheduler-api'));
-    this.#tasks = this.#spawn('tasks', 'bench/contestants/peer-process.ts', [
-      'project-tasks',
-      this.#env['DATABASE_URL'] ?? '',
-    ]);
+    const args = ['project-tasks', this.postgresUrl ?? ''];
+    this.#tasks = this.#spawn('tasks', 'bench/contestants/peer-process.ts', args);
     this.#http = this.#spawn('http-client', 'bench/http/client-process.ts');
     await this.#http.call('open', `${this.#apiUrl}/tasks`, READY_DEADLINE_MS);
   }
 
   async load(load: Load): Promise<void> {
     await this.#started(this.#tasks).call('load', load);
-    await this.#bench.postgres.settle(this.#env['DATABASE_URL'] ?? '');
   }
 
   work(): Promise<void> {
-    const own = { WORKER_ID, ...WORKER_SETTINGS };
-    this.#worker = this.#spawnApp('worker-node', own, this.#profiling('worker-node'));
+    const id = `worker-${this.#workers.length + 1}`;
+    const spec = this.#app('worker-node', { WORKER_ID: id, ...WORKER_SETTINGS });
+    const nodeArgs = this.#profiling('worker-node');
+    this.#workers.push(this.#keep({ ...spec, name: `${this.name}-${id}`, nodeArgs }));
     return Promise.resolve();
   }
 
   ready(): Promise<void> {
     return clusterReady({
       url: this.#apiUrl,
-      workerIds: [WORKER_ID],
+      workerIds: this.#workers.map((_, index) => `worker-${index + 1}`),
       clock: systemClock,
       deadlineMs: READY_DEADLINE_MS,
       signal: new AbortController().signal,
@@ -92,15 +94,16 @@ export class ProjectContestant implements Contestant {
     return Promise.race([this.#started(this.#tasks).call<boolean>('settled'), ...failures]);
   }
 
-  /** By the worker's log, in which each start is a line; which task is which sample says its payload. */
+  /** By the workers' logs, in which each start is a line; which task is which sample says its payload. */
   async starts(): Promise<readonly Moment[]> {
     const rows = (await execute(
-      this.#env['DATABASE_URL'] ?? '',
+      this.postgresUrl ?? '',
       `SELECT id, payload['sample']::integer AS sample FROM task WHERE payload ? 'sample'`,
     )) as { id: string; sample: number }[];
     const samples = new Map(rows.map(({ id, sample }) => [Number(id), sample]));
-    const log = await readFile(this.#started(this.#worker).logFile, 'utf8');
-    return log.split('\n').flatMap((line) => {
+    const logs = await Promise.all(this.#workers.map(({ logFile }) => readFile(logFile, 'utf8')));
+    const lines = logs.flatMap((log) => log.split('\n'));
+    return lines.flatMap((line) => {
       if (!line.includes('"Handling event"')) return [];
       const { taskId, time } = JSON.parse(line) as { taskId: number; time: string };
       const sample = samples.get(taskId);
@@ -121,7 +124,8 @@ export class ProjectContestant implements Contestant {
     const [zookeeper, ...others] = this.#running.splice(0);
     await Promise.all(others.map((child) => child.stop()));
     await zookeeper?.stop();
-    this.#worker = this.#tasks = this.#http = undefined;
+    this.#workers.length = 0;
+    this.#tasks = this.#http = undefined;
   }
 
   #spawnApp(app: string, own: Record<string, string>, nodeArgs: readonly string[] = []): BenchProcess {

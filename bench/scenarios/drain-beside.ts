@@ -6,10 +6,9 @@ import { takesPart } from '../contestants.ts';
 import type { Contestant } from '../contestants/contestant.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { execute } from '../servers/postgres.ts';
-import { DRAIN_METHOD, drain } from './draining.ts';
+import { DRAIN_MEASURES, DRAIN_METHOD, RATE, drain } from './draining.ts';
 import type { Scenario } from './scenario.ts';
 
-const RATE = 'tasks/s';
 const PARTITIONS = 64;
 const FINISHED = 1_000_000;
 
@@ -21,7 +20,7 @@ function drainBeside(name: string, times: number): Omit<Scenario, 'onRequest'> {
     method: ({ options }) =>
       `As drain, in a database that besides holds ${count(options.future * times)} tasks due within a month, from ` +
       `tomorrow on, and ${count(FINISHED)} finished ones. ${DRAIN_METHOD}`,
-    measures: [{ name: RATE, digits: 0 }],
+    measures: DRAIN_MEASURES,
     plan(bench) {
       if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
       const { postgres, options } = bench;
@@ -35,7 +34,7 @@ function drainBeside(name: string, times: number): Omit<Scenario, 'onRequest'> {
         return {
           name: `project, ${where}`,
           setup: contestant.setup,
-          measure: async () => ({ [RATE]: await drain(contestant, options.tasks) }),
+          measure: () => drain(bench, contestant, options.tasks),
         };
       });
       const comparison = { of: 'project, beside', against: 'project, alone', measure: RATE };

@@ -1,33 +1,72 @@
 /** From a full queue to an empty one: one measurement of one contestant. */
+import type { Bench } from '../bench.ts';
 import type { Contestant, Moment } from '../contestants/contestant.ts';
+import { longestStatements, resetStatements } from '../servers/statements.ts';
 import { pause } from '../processes.ts';
 import { wallMs } from '../wall-clock.ts';
+import type { Measure, Measured } from './scenario.ts';
 
 const POLL_MS = 25;
 const DEADLINE_MS = 300_000;
 
+/** Tasks a second of a drain. */
+export const RATE = 'tasks/s';
+const WAL = 'WAL bytes/task';
+const DEAD_ROWS = 'dead rows/task';
+
+/** The measures of {@link drain}. */
+export const DRAIN_MEASURES: readonly Measure[] = [
+  { name: RATE, digits: 0 },
+  { name: WAL, digits: 0 },
+  { name: DEAD_ROWS, digits: 2 },
+];
+
 /** How `drain` measures, for the reader of the results. */
 export const DRAIN_METHOD =
   `The clock runs from the start of the first handler to the first look, every ${POLL_MS} ms, that finds every task ` +
-  'recorded as ended. Counted afterwards: each task has been started once.';
+  'recorded as ended. Counted afterwards: each task has been started once. WAL and dead rows (updates and deletes) ' +
+  'are the server’s own counts from before the workers start until after they have stopped.';
 
-/**
- * Has the contestant, new and not working yet, work off `tasks` due tasks.
- * @returns tasks a second
- */
-export async function drain(contestant: Contestant, tasks: number): Promise<number> {
+/** Has the contestant, new and not working yet, work off `tasks` due tasks. */
+export async function drain(bench: Bench, contestant: Contestant, tasks: number): Promise<Measured> {
+  const { postgres, options, say } = bench;
   try {
     await contestant.start();
     await contestant.load({ count: tasks });
+    const url = contestant.postgresUrl;
+    if (url === undefined) {
+      await contestant.work();
+      return { [RATE]: await rateOfDrain(contestant, tasks) };
+    }
+    await postgres.settle(url);
+    const before = await postgres.written(url);
+    if (options.profile) await resetStatements(url);
     await contestant.work();
-    const endMs = await untilSettled(contestant, DEADLINE_MS);
-    const starts = await contestant.starts();
-    checkStarts(contestant, starts, tasks);
-    const beginMs = starts.reduce((least, [, atMs]) => Math.min(least, atMs), Infinity);
-    return (tasks * 1_000) / (endMs - beginMs);
+    const rate = await rateOfDrain(contestant, tasks);
+    if (options.profile) say((await longestStatements(url)).join('\n'));
+    // Counts of rows come from sessions that have ended, at the latest.
+    await contestant.stop();
+    const after = await postgres.written(url);
+    return {
+      [RATE]: rate,
+      [WAL]: (after.walBytes - before.walBytes) / tasks,
+      [DEAD_ROWS]: (after.deadRows - before.deadRows) / tasks,
+    };
   } finally {
     await contestant.stop();
   }
+}
+
+/**
+ * Waits until `tasks` tasks, all of those that there were to do, have ended.
+ * @returns tasks a second
+ */
+export async function rateOfDrain(contestant: Contestant, tasks: number): Promise<number> {
+  const endMs = await untilSettled(contestant, DEADLINE_MS);
+  const starts = await contestant.starts();
+  checkStarts(contestant, starts, tasks);
+  const beginMs = starts.reduce((least, [, atMs]) => Math.min(least, atMs), Infinity);
+  return (tasks * 1_000) / (endMs - beginMs);
 }
 
 /** @returns when all tasks were first seen to have ended */

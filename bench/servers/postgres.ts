@@ -14,6 +14,11 @@ const SETTINGS_OF_NOTE = [
   'autovacuum',
 ];
 
+export interface Written {
+  readonly walBytes: number;
+  readonly deadRows: number;
+}
+
 export interface BenchPostgres {
   /** The server's version and the settings that matter. */
   readonly description: string;
@@ -22,13 +27,20 @@ export interface BenchPostgres {
   url(name: string): string;
   /** Brings a database that has just been filled to rest: vacuumed, analysed, its pages on disk. */
   settle(url: string): Promise<void>;
+  /** What has been written so far: bytes of WAL by the whole server, and rows of this database made dead. */
+  written(url: string): Promise<Written>;
   stop(): Promise<void>;
 }
 
-export async function startPostgres(dir: string, onFault: (reason: string) => void): Promise<BenchPostgres> {
+/** @param settings over the server's defaults */
+export async function startPostgres(
+  dir: string,
+  settings: Readonly<Record<string, string>>,
+  onFault: (reason: string) => void,
+): Promise<BenchPostgres> {
   const server = await startEmbeddedPostgres({
     dataDir: join(dir, 'postgres'),
-    settings: { synchronous_commit: 'on', log_checkpoints: 'off' },
+    settings: { synchronous_commit: 'on', log_checkpoints: 'off', ...settings },
     onUnexpectedExit: onFault,
   });
   const url = (name: string) => {
@@ -51,6 +63,15 @@ export async function startPostgres(dir: string, onFault: (reason: string) => vo
     async settle(database) {
       await execute(database, 'VACUUM ANALYZE');
       await execute(database, 'CHECKPOINT');
+    },
+    async written(database) {
+      const [row] = await execute(
+        database,
+        `SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS wal, sum(n_tup_upd + n_tup_del) AS dead
+         FROM pg_stat_user_tables`,
+      );
+      const { wal, dead } = row as { wal: string; dead: string };
+      return { walBytes: Number(wal), deadRows: Number(dead) };
     },
     stop: () => server.stop(),
   };

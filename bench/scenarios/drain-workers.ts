@@ -1,0 +1,45 @@
+import type { Bench } from '../bench.ts';
+import { contestants } from '../contestants.ts';
+import type { Contestant } from '../contestants/contestant.ts';
+import { RATE, rateOfDrain } from './draining.ts';
+import type { Measured, Scenario } from './scenario.ts';
+
+const WORKERS = [1, 2, 4, 8];
+
+const subjectName = (workers: number) => `project, ${workers} worker${workers === 1 ? '' : 's'}`;
+
+export const drainWorkersScenario: Scenario = {
+  name: 'drain-workers',
+  title: 'A backlog that comes all at once, by the number of worker processes',
+  method: ({ options }) =>
+    `${options.tasks.toLocaleString('en')} due no-op tasks are committed in one transaction while the workers, each ` +
+    'with its share of the partitions, wait for work. The clock runs from the start of the first handler, as for drain.',
+  measures: [{ name: RATE, digits: 0 }],
+  plan(bench) {
+    const subjects = contestants(bench, ['project']).flatMap((contestant) =>
+      WORKERS.map((workers) => ({
+        name: subjectName(workers),
+        setup: contestant.setup,
+        measure: () => measure(bench, contestant, workers),
+      })),
+    );
+    const comparisons = WORKERS.slice(1).map((workers, index) => ({
+      of: subjectName(workers),
+      against: subjectName(WORKERS[index] ?? 1),
+      measure: RATE,
+    }));
+    return { subjects, comparisons };
+  },
+};
+
+async function measure({ options }: Bench, contestant: Contestant, workers: number): Promise<Measured> {
+  try {
+    await contestant.start();
+    for (let started = 0; started < workers; started++) await contestant.work();
+    await contestant.ready();
+    await contestant.load({ count: options.tasks });
+    return { [RATE]: await rateOfDrain(contestant, options.tasks) };
+  } finally {
+    await contestant.stop();
+  }
+}
