@@ -25,7 +25,7 @@ export type CommandLine =
   | { readonly kind: 'invalid'; readonly message: string };
 
 /** What recorded results are measured with; a run with other sizes is a trial. */
-const SIZES = { rounds: 5, tasks: 100_000, seconds: 5, samples: 300, future: 1_000_000 };
+const SIZES = { rounds: 5, tasks: 100_000, seconds: 4, samples: 300, future: 1_000_000 };
 type Size = keyof typeof SIZES;
 
 const usage = ({

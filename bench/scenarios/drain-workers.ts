@@ -10,6 +10,7 @@ const subjectName = (workers: number) => `project, ${workers} worker${workers ==
 
 export const drainWorkersScenario: Scenario = {
   name: 'drain-workers',
+  onRequest: true,
   title: 'A backlog that comes all at once, by the number of worker processes',
   method: ({ options }) =>
     `${options.tasks.toLocaleString('en')} due no-op tasks are committed in one transaction while the workers, each ` +

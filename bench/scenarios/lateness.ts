@@ -1,5 +1,9 @@
 import type { Contestant } from '../contestants/contestant.ts';
-import { contestants } from '../contestants.ts';
+import type { Beside } from '../beside.ts';
+import { besideMany, describeBeside } from '../beside.ts';
+import type { BenchOptions } from '../command-line.ts';
+import { contestants, takesPart } from '../contestants.ts';
+import { ProjectContestant } from '../contestants/project.ts';
 import { quantile } from '../statistics.ts';
 import { wallMs } from '../wall-clock.ts';
 import { checkStarts, untilSettled } from './draining.ts';
@@ -11,6 +15,8 @@ const RATES = [100, 1_000];
 const LEAD_MS = 4_000;
 const SETTLE_DEADLINE_MS = 120_000;
 
+const besideIt = ({ future }: BenchOptions): Beside => ({ future, finished: 0 });
+
 const p50 = (perSecond: number) => `p50 ms at ${perSecond}/s`;
 const p99 = (perSecond: number) => `p99 ms at ${perSecond}/s`;
 const MEASURES = RATES.flatMap((perSecond) => [p50(perSecond), p99(perSecond)]);
@@ -21,15 +27,22 @@ export const latenessScenario: Scenario = {
   method: ({ options }) =>
     `${options.seconds} s of tasks at each of the rates, the slower first, due evenly one after the other, are stored ` +
     `up to ${LEAD_MS / 1_000} s ahead while the worker runs. The clock runs from the time asked for to the start of ` +
-    'the handler, as for latency.',
+    `the handler, as for latency. Many: ${describeBeside(besideIt(options))}.`,
   measures: MEASURES.map((name) => ({ name, digits: 1 })),
   plan(bench) {
-    const all = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']);
-    const subjects = all.map((contestant) => ({
-      name: contestant.name,
+    const subject = (name: string, contestant: Contestant) => ({
+      name,
       setup: contestant.setup,
       measure: () => measure(contestant, bench.options.seconds),
-    }));
+    });
+    const subjects = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']).map((each) =>
+      subject(each.name, each),
+    );
+    if (takesPart(bench, 'project')) {
+      const createDatabase = besideMany(bench, 'project', besideIt(bench.options));
+      const project = new ProjectContestant(bench, { name: 'project', createDatabase });
+      subjects.push(subject('project, beside many', project));
+    }
     return { subjects, comparisons: MEASURES.flatMap((name) => againstOthers(subjects, name)) };
   },
 };

@@ -1,0 +1,57 @@
+/** A database of the project's that holds many tasks already. */
+import { randomUUID } from 'node:crypto';
+import { bootstrapDatabase } from '../libs/db/bootstrap.ts';
+import { migrate } from '../libs/db/migrate.ts';
+import type { Bench } from './bench.ts';
+import { execute } from './servers/postgres.ts';
+
+const PARTITIONS = 64;
+
+export interface Beside {
+  /** Due within a month, from tomorrow on. */
+  readonly future: number;
+  readonly finished: number;
+}
+
+/**
+ * What creates such a database `name`: the first call fills one as a template, and every call copies it.
+ * @returns a function that resolves with the URL
+ */
+export function besideMany(bench: Bench, name: string, beside: Beside): () => Promise<string> {
+  let template: Promise<string> | undefined;
+  return async () => bench.postgres.create(name, await (template ??= makeTemplate(bench, name, beside)));
+}
+
+export function describeBeside({ future, finished }: Beside): string {
+  return `${count(future)} tasks due within a month, from tomorrow on, and ${count(finished)} finished ones`;
+}
+
+/** @returns its name */
+async function makeTemplate({ postgres, say }: Bench, of: string, beside: Beside): Promise<string> {
+  say(`storing ${describeBeside(beside)} …`);
+  const name = `${of}-beside-${beside.future}-${beside.finished}`;
+  const url = await postgres.create(name);
+  await migrate({ url });
+  await bootstrapDatabase({ url, uid: randomUUID(), partitions: PARTITIONS });
+  // As the API and the workers store them, but for the partition, which is as good as any other.
+  await execute(
+    url,
+    `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
+     SELECT n % $2, 'noop', '{}', t, t
+     FROM (SELECT n, now() + interval '1 day' + random() * interval '30 days' AS t
+           FROM generate_series(1, $1) AS n) AS future`,
+    [beside.future, PARTITIONS],
+  );
+  await execute(
+    url,
+    `INSERT INTO task (partition_id, status, attempt, name, payload, scheduled_at, due_at, started_at, completed_at,
+                       epoch, claim_id, incarnation, worker_id)
+     SELECT n % $2, 'COMPLETED', 1, 'noop', '{}', t, t, t, t, 1, gen_random_uuid(), 'worker-0~1', 'worker-0'
+     FROM (SELECT n, now() - n * interval '1 millisecond' AS t FROM generate_series(1, $1) AS n) AS finished`,
+    [beside.finished, PARTITIONS],
+  );
+  await postgres.settle(url);
+  return name;
+}
+
+const count = (n: number) => n.toLocaleString('en');
