@@ -8,20 +8,30 @@ import type { FromKeeper, KeeperData, ToKeeper } from './messages.ts';
 export class KeeperClient implements Keeper {
   readonly #thread: Worker;
   readonly #beats: Int32Array;
-  /** Resolves with what the thread said it has done, or with its failure. */
   #failed = false;
+  #finishing = false;
+  /** Who waits for what the thread says it has done. */
   readonly #waiting = new Map<'left' | 'finished', () => void>();
 
-  /** @param applicationName of this process' Postgres connections */
-  constructor(listener: KeeperListener, applicationName: string) {
+  /**
+   * @param applicationName of this process' Postgres connections
+   * @param thread what it runs
+   */
+  constructor(
+    listener: KeeperListener,
+    applicationName: string,
+    thread = new URL('./keeper-thread.ts', import.meta.url),
+  ) {
     const beats = new SharedArrayBuffer(4);
     this.#beats = new Int32Array(beats);
-    this.#thread = startThread(new URL('./keeper-thread.ts', import.meta.url), {
-      beats,
-      applicationName,
-    } satisfies KeeperData);
+    this.#thread = startThread(thread, { beats, applicationName } satisfies KeeperData);
     this.#thread.on('message', (message: FromKeeper) => this.#receive(message, listener));
     this.#thread.on('error', (error) => this.#fail(`keeper thread failed: ${String(error)}`, listener));
+    // Before it was told to, it must not, though it sees no error in it: nobody would renew the lease.
+    this.#thread.on('exit', (code) => {
+      if (this.#finishing) this.#releaseWaiting();
+      else this.#fail(`keeper thread ended by itself, with ${code}`, listener);
+    });
   }
 
   beat(): void {
@@ -43,6 +53,7 @@ export class KeeperClient implements Keeper {
   }
 
   async finish(): Promise<void> {
+    this.#finishing = true;
     const finished = this.#told('finished');
     this.#send({ type: 'finish' });
     await finished;
@@ -58,8 +69,13 @@ export class KeeperClient implements Keeper {
   }
 
   #fail(message: string, listener: KeeperListener): void {
+    if (this.#failed) return;
     this.#failed = true;
     listener.fatal(message);
+    this.#releaseWaiting();
+  }
+
+  #releaseWaiting(): void {
     for (const resolve of this.#waiting.values()) resolve();
   }
 
