@@ -153,7 +153,9 @@ export class PartitionRunner {
 
   #fenceLost(lost: readonly Held[]): void {
     for (const part of lost) {
-      if (this.#held.get(part.partition) !== part) continue;
+      // By what it says: the keeper's messages are copies, and one may have come while the claim was under way.
+      const held = this.#held.get(part.partition);
+      if (held?.epoch !== part.epoch || held.incarnation !== part.incarnation) continue;
       this.#held.delete(part.partition);
       this.#due.drop(part.partition);
     }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ExecutionStore } from '../../libs/db/stores.ts';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
 import {
@@ -47,6 +48,32 @@ describe('a worker', () => {
       'Polling events for partitions: [1]',
       'Polling events for partitions: [] (none is assigned to this worker)',
     ]);
+  });
+
+  it('asks once for a partition that is another’s by now, though the keeper names it while it asks', async () => {
+    const asked: (readonly number[])[] = [];
+    let whileAsking = () => {};
+    const store: ExecutionStore = {
+      ...bench.execution,
+      claim: async (request) => {
+        asked.push(request.held.map(({ partition }) => partition));
+        const result = await bench.execution.claim(request);
+        whileAsking();
+        return result;
+      },
+    };
+    const { setHeld, incarnation } = await bench.startWorker({ id: 'w1', partitions: [0, 1], store });
+    whileAsking = () => {
+      whileAsking = () => {};
+      // Copies, as messages between threads are.
+      setHeld([0, 1].map((partition) => ({ partition, epoch: 1, incarnation })));
+    };
+    const other = { workerId: 'w2', incarnation: 'w2-incarnation', lockTimeoutMs: 1_000 };
+    await bench.ownership.acquire({ ...other, grants: [{ partition: 0, epoch: 2 }] });
+    await bench.submitTo(0);
+    await eventually('it has asked', () => asked.length > 0, { withinMs: 5_000 });
+    await bench.ended((await bench.submitTo(1)).id);
+    expect(asked.filter((partitions) => partitions.includes(0))).toHaveLength(1);
   });
 
   it('never runs more at a time than it is allowed to, and everything in the end', async () => {

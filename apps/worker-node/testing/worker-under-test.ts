@@ -12,6 +12,7 @@ import type {
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
+import { partitionOf } from '../../../libs/core/partition.ts';
 import { systemClock, systemRandom } from '../../../libs/runtime/system.ts';
 import { eventually } from '../../../libs/testing/eventually.ts';
 import { keptLog } from '../../../libs/testing/kept-log.ts';
@@ -29,12 +30,19 @@ export class Workbench {
   readonly execution: ExecutionStore;
   /** For connections that a test makes by a way of its own. */
   readonly url: string;
+  readonly #partitions: number;
   readonly #pool: ReturnType<typeof createPool>;
   readonly #close: () => Promise<void>;
   readonly #workers: { worker: Worker; running: Promise<void> }[] = [];
 
-  private constructor(url: string, pool: ReturnType<typeof createPool>, close: () => Promise<void>) {
+  private constructor(
+    url: string,
+    partitions: number,
+    pool: ReturnType<typeof createPool>,
+    close: () => Promise<void>,
+  ) {
     this.url = url;
+    this.#partitions = partitions;
     this.tasks = postgresTaskStore({ db: pool });
     this.ownership = postgresOwnershipStore({ db: pool });
     this.execution = postgresExecutionStore({ db: pool });
@@ -50,7 +58,7 @@ export class Workbench {
       applicationName: workerApplicationName('workbench'),
       size: 8,
     });
-    return new Workbench(database.url, pool, async () => {
+    return new Workbench(database.url, partitions, pool, async () => {
       await pool.end();
       await database.drop();
     });
@@ -107,6 +115,16 @@ export class Workbench {
 
   async submit(name: string, scheduledAtMs: number | null = null): Promise<TaskRecord> {
     const [task] = await this.tasks.insert([{ name, key: null, payload: { of: name }, scheduledAtMs }]);
+    if (task === undefined) throw new Error('one task gives one record');
+    return task;
+  }
+
+  /** One that is due at once, in a partition of the test's choice. */
+  async submitTo(partition: number): Promise<TaskRecord> {
+    let key = 0;
+    while (partitionOf(`key-${key}`, this.#partitions) !== partition) key += 1;
+    const inserted = { name: 'task', key: `key-${key}`, payload: {}, scheduledAtMs: null };
+    const [task] = await this.tasks.insert([inserted]);
     if (task === undefined) throw new Error('one task gives one record');
     return task;
   }
