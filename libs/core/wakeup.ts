@@ -18,8 +18,11 @@ export class Wakeup {
     this.#wake?.();
   }
 
-  /** Resolves on the next `notify` (at once, where one is pending) or after `timeoutMs`. One waiter at a time. */
-  async wait(timeoutMs: number): Promise<void> {
+  /**
+   * Resolves on the next `notify` (at once, where one is pending) or after `timeoutMs`; with whether it was the
+   * former. One waiter at a time.
+   */
+  async wait(timeoutMs: number): Promise<boolean> {
     if (!this.#notified && timeoutMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = this.#clock.schedule(timeoutMs, resolve);
@@ -30,6 +33,8 @@ export class Wakeup {
       });
       this.#wake = undefined;
     }
+    const notified = this.#notified;
     this.#notified = false;
+    return notified;
   }
 }

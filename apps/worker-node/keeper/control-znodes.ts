@@ -16,46 +16,48 @@ export interface ControlZnodesOptions {
 /** The two znodes through which the controller and a worker speak: its grants, and its ack of them. */
 export class ControlZnodes {
   readonly #options: ControlZnodesOptions;
-  #watching = false;
   #acknowledged: { readonly incarnation: string; readonly ack: Ack } | undefined;
 
   constructor(options: ControlZnodesOptions) {
     this.#options = options;
-    options.zk.onState(({ kind }) => {
-      // A watch may have fired meanwhile, or gone with its session.
-      if (kind === 'CONNECTED') this.#watching = false;
-      options.onChange();
-    });
+    // A watch may have fired meanwhile, or gone with its session.
+    options.zk.onState(() => options.onChange());
   }
 
-  /** The grants as they stand, null where there are none. Watched from here on. */
+  /** The grants as they stand, null where there are none. Watched from here on: each time, should an event be missed. */
   async readGrants(): Promise<Grants | null> {
     const { zk, paths, workerId } = this.#options;
     const path = paths.grantsOf(workerId);
-    const watcher = this.#watching ? undefined : this.#onWatch;
-    this.#watching = true;
     try {
-      if ((await zk.exists(path, watcher)) === null) return null;
+      if ((await zk.exists(path, this.#onWatch)) === null) return null;
       return grantsCodec.decode((await zk.getData(path)).data, path);
     } catch (error) {
-      this.#watching = false;
       if (isZooKeeperError(error, 'NO_NODE')) return null;
       throw error;
     }
   }
 
-  /** Writes `ack`, unless it stands there already. */
+  /** Writes `ack`, unless it stands there already; creates its znode, should somebody have removed it. */
   async acknowledge(ack: Ack, incarnation: string): Promise<void> {
-    const last = this.#acknowledged;
-    if (last?.incarnation === incarnation && isDeepStrictEqual(last.ack, ack)) return;
-    this.#acknowledged = undefined;
     const { zk, paths, workerId } = this.#options;
-    await zk.setData(paths.ackOf(workerId, incarnation), ackCodec.encode(ack), -1);
+    const path = paths.ackOf(workerId, incarnation);
+    const last = this.#acknowledged;
+    const said = last?.incarnation === incarnation && isDeepStrictEqual(last.ack, ack);
+    if (said && (await zk.exists(path)) !== null) return;
+    this.#acknowledged = undefined;
+    const data = ackCodec.encode(ack);
+    try {
+      await zk.setData(path, data, -1);
+    } catch (error) {
+      if (!isZooKeeperError(error, 'NO_NODE')) throw error;
+      // Nobody without a live node acknowledges anything; where that is gone too, the worker joins anew.
+      await zk.multi([
+        { op: 'check', path: paths.liveInstance(workerId, incarnation), version: -1 },
+        { op: 'create', path, data, mode: 'EPHEMERAL' },
+      ]);
+    }
     this.#acknowledged = { incarnation, ack };
   }
 
-  readonly #onWatch = () => {
-    this.#watching = false;
-    this.#options.onChange();
-  };
+  readonly #onWatch = () => this.#options.onChange();
 }

@@ -112,6 +112,59 @@ describe('a worker’s part in the cluster', () => {
     expect(await bench.incarnations('w1')).toEqual([incarnation]);
   });
 
+  it('acknowledges on when somebody has removed its ack, under the same incarnation', async () => {
+    bench.start({ workerId: 'w1', ...here() });
+    const incarnation = await bench.joined('w1');
+    const rev = await bench.grant('w1', incarnation, { 0: 1 });
+    await bench.acknowledged('w1', incarnation, rev);
+    const zk = await zookeeper.connect();
+    const path = bench.paths.ackOf('w1', incarnation);
+    await zk.delete(path, -1);
+    // Also where nothing is to be acknowledged anew: the controller would wait for what it has been told before.
+    expect(await bench.acknowledged('w1', incarnation, rev)).toMatchObject({ owned: { 0: 1 } });
+    await zk.delete(path, -1);
+    expect(
+      await bench.acknowledged(
+        'w1',
+        incarnation,
+        await bench.grant('w1', incarnation, { 3: 1 }),
+        ({ owned }) => Object.keys(owned).join() === '3',
+      ),
+    ).toMatchObject({ releasing: [] });
+    const [ack, live] = await Promise.all(
+      [path, bench.paths.liveInstance('w1', incarnation)].map((each) => zk.exists(each)),
+    );
+    expect(ack?.ephemeralOwner).toBe(live?.ephemeralOwner);
+    expect(await bench.incarnations('w1')).toEqual([incarnation]);
+  });
+
+  it('releases what is revoked though no watch fires, within a look, and looks no more often than it must', async (context) => {
+    const { faults } = zookeeper.server;
+    context.skip(faults === undefined, 'only the embedded server can drop events');
+    // A wedge is looked for every 375 ms; that reads nothing.
+    bench.start({ workerId: 'w1', wedgedAfterMs: 1_500, ...here() });
+    const incarnation = await bench.joined('w1');
+    const looksAtMs: number[] = [];
+    void faults?.dropNextReply((request) => {
+      const isLook = request.type === 'exists' && request.path === bench.paths.grantsOf('w1');
+      if (isLook && request.watch) looksAtMs.push(performance.now());
+      return false;
+    });
+    await bench.acknowledged('w1', incarnation, await bench.grant('w1', incarnation, { 0: 1, 3: 1 }));
+    faults?.dropWatchEvents(true);
+    const before = looksAtMs.length;
+    const rev = await bench.grant('w1', incarnation, { 3: 1 });
+    const released = await bench.acknowledged('w1', incarnation, rev, ({ owned }) => !('0' in owned));
+    faults?.dropWatchEvents(false);
+    expect(released.owned).toEqual({ 3: 1 });
+    expect(await bench.owners()).toEqual({ 3: 'w1' });
+    expect(looksAtMs).toHaveLength(before + 1);
+    expect((looksAtMs[before] ?? 0) - (looksAtMs[before - 1] ?? 0)).toBeGreaterThan(2_500);
+    // It watches again.
+    await bench.acknowledged('w1', incarnation, await bench.grant('w1', incarnation, {}));
+    expect((looksAtMs[before + 1] ?? 0) - (looksAtMs[before] ?? 0)).toBeLessThan(2_500);
+  });
+
   it('refuses to be the second with its worker id', async () => {
     bench.start({ workerId: 'w1', ...here() });
     const first = await bench.joined('w1');

@@ -163,7 +163,7 @@ export class Participant implements Keeper {
   }
 
   async #run(): Promise<void> {
-    const { random, wedgedAfterMs } = this.#options;
+    const { random } = this.#options;
     let retries = 0;
     while (!this.#leaving) {
       let waitMs = RESYNC_MS;
@@ -178,14 +178,28 @@ export class Participant implements Keeper {
         waitMs = 20 + backoffMs(retries, random, RETRY);
         retries += 1;
       }
-      await this.#wakeup.wait(Math.min(waitMs, wedgedAfterMs / 4));
+      await this.#rest(waitMs);
     }
+  }
+
+  /** Until something may have changed, or the main loop has gone silent; for `waitMs` at most. Reads nothing. */
+  async #rest(waitMs: number): Promise<void> {
+    const { clock, wedgedAfterMs } = this.#options;
+    const untilMs = clock.monotonicMs() + waitMs;
+    for (let leftMs = waitMs; leftMs > 0; leftMs = untilMs - clock.monotonicMs()) {
+      const woken = await this.#wakeup.wait(Math.min(leftMs, wedgedAfterMs / 4));
+      if (woken || (!this.#wedged && this.#silentMs() > wedgedAfterMs)) return;
+    }
+  }
+
+  #silentMs(): number {
+    return this.#options.clock.monotonicMs() - this.#beatAtMs;
   }
 
   /** False while the main loop is wedged. Lets go of session and lease when it becomes so, and comes back after. */
   async #mindTheBeat(): Promise<boolean> {
-    const { clock, wedgedAfterMs, logger, listener } = this.#options;
-    const silentMs = clock.monotonicMs() - this.#beatAtMs;
+    const { wedgedAfterMs, logger, listener } = this.#options;
+    const silentMs = this.#silentMs();
     if (silentMs <= wedgedAfterMs) {
       if (this.#wedged) {
         this.#wedged = false;

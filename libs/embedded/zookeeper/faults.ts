@@ -23,6 +23,8 @@ export interface Faults {
   delayReplies(delayMs: number): void;
   /** While true, new connections are closed as soon as they are made. Those there are stay. */
   refuseConnections(refuse: boolean): void;
+  /** While true, no event of a watch is sent; the watch is spent all the same. */
+  dropWatchEvents(drop: boolean): void;
   /**
    * The next request that matches is carried out, but its connection is cut in place of the reply.
    * @returns resolves when that has happened
@@ -48,6 +50,7 @@ export class FaultControls implements Faults {
   private frozen: 'no' | 'process' | 'network' = 'no';
   private refusing = false;
   private delayMs = 0;
+  private droppingEvents = false;
 
   constructor(target: FaultTarget) {
     this.target = target;
@@ -56,6 +59,10 @@ export class FaultControls implements Faults {
   /** Whether sessions must not expire now. */
   get timeStands(): boolean {
     return this.frozen === 'process';
+  }
+
+  get losesEvents(): boolean {
+    return this.droppingEvents;
   }
 
   /** Submits a new connection to what is in force. */
@@ -105,6 +112,10 @@ export class FaultControls implements Faults {
 
   refuseConnections(refuse: boolean): void {
     this.refusing = refuse;
+  }
+
+  dropWatchEvents(drop: boolean): void {
+    this.droppingEvents = drop;
   }
 
   dropNextReply(match: RequestMatch): Promise<void> {

@@ -227,7 +227,7 @@ class SocketServer implements ZooKeeperServer {
     for (const transaction of outcome.transactions) this.persistence?.append(transaction);
     if (this.persistence?.isLogLarge) this.persistence.fold(this.machine.snapshot());
     for (const { sessionId, event } of outcome.notifications) {
-      this.bySession.get(sessionId)?.send(encodeEvent(event));
+      if (!this.faults.losesEvents) this.bySession.get(sessionId)?.send(encodeEvent(event));
     }
     if (outcome.reply !== undefined) asked?.connection.send(encodeReply(asked.xid, outcome.reply));
     if (outcome.disconnect === true) asked?.connection.finish();
