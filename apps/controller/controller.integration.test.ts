@@ -43,6 +43,9 @@ async function leaderId(): Promise<string | undefined> {
   return leaderCodec.decode(data, cluster.paths.leader).id;
 }
 
+/** Whether this is a request of that type, behind its length and number. */
+const isMulti = (piece: Buffer) => piece.length >= 12 && piece.readInt32BE(8) === 14;
+
 /** Partitions whose grant is another than before. */
 function changed(before: Snapshot, after: Snapshot): number[] {
   const old = grantsByPartition(before);
@@ -165,6 +168,29 @@ describe('a controller', () => {
     expect(planCodec.decode(data, cluster.paths.plan).workers).toEqual(['a']);
   });
 
+  it('goes on where the reply to what it published is lost, and grants nothing twice', async () => {
+    const network = await startTcpProxy(server.connectString);
+    onTestFinished(() => network.close());
+    await cluster.initialise(8);
+    const controller = await cluster.startController('c1', {}, network.connectString);
+    await eventually('it leads', () => controller.log.includes('leading'), WITHIN);
+    const isPublish = (piece: Buffer) => isMulti(piece) && piece.includes(cluster.paths.plan);
+    const lost = network.dropReply(isPublish);
+    await cluster.join('a');
+    await lost;
+    const one = await settled('one has all', workersAre(1));
+    expect(grantsByPartition(one)).toEqual(Array(8).fill('a@1'));
+
+    const lostAgain = network.dropReply(isPublish);
+    await cluster.join('b');
+    await lostAgain;
+    const two = await settled('two share', workersAre(2));
+    expect(loads(two)).toEqual({ a: 4, b: 4 });
+    expect(changed(one, two).map((p) => two.plan.epoch[p])).toEqual([2, 2, 2, 2]);
+    // With its connection it lost the lead, twice.
+    expect(controller.log.filter((line) => line === 'leading')).toHaveLength(3);
+  });
+
   it('waits for cluster-init, says so once, and goes on when it has been', async () => {
     const controller = await cluster.startController('c1');
     await eventually('it says what is missing', () => controller.log.length > 0, WITHIN);
@@ -222,6 +248,28 @@ describe('controllers', () => {
     const said = ({ log }: RunningController) => log.filter((line) => /lead|elect/.test(line));
     expect(said(leader)).toEqual(['leading', 'no longer leading']);
     expect(said(standby)).toEqual(['leading', 'no longer leading']);
+  });
+});
+
+describe('a controller to which no watch fires', () => {
+  it('sees all the same, within a look, that one worker has gone and another come', async (context) => {
+    const own = await startTestZooKeeper();
+    cluster = new ClusterUnderTest({ connectString: own.connectString });
+    try {
+      if (own.faults === undefined) return context.skip('needs fault controls');
+      await cluster.initialise(8);
+      await cluster.startController('c1');
+      const a = await cluster.join('a');
+      await settled('one has all', workersAre(1));
+      own.faults.dropWatchEvents(true);
+      await a.leave();
+      await cluster.join('b');
+      const granted = async () => loads(await cluster.snapshot())['b'] === 8;
+      await eventually('the other is granted all', granted, WITHIN);
+    } finally {
+      await cluster.close();
+      await own.stop();
+    }
   });
 });
 

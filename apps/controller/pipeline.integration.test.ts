@@ -160,6 +160,20 @@ describe('a run of the pipeline', () => {
     expect(await currentLoads()).toEqual({ a: 4, b: 4 });
   });
 
+  it('says again what was mended and is broken once more, and so remembers no more than there is', async () => {
+    const wish = cluster.paths.worker('a');
+    const zk = await cluster.observer();
+    for (let time = 0; time < 2; time += 1) {
+      await zk.create(wish, Buffer.from('nonsense'), 'PERSISTENT');
+      await pipeline.run();
+      await pipeline.run();
+      await zk.delete(wish, -1);
+      await pipeline.run();
+    }
+    const warning = expect.stringMatching(/not JSON.*: counts as absent/) as string;
+    expect(warnings).toEqual([warning, warning]);
+  });
+
   it('stops at another cluster than the one it began with', async () => {
     expect((await pipeline.run()).outcome).toBe('SETTLED');
     const another = metaCodec.encode({ uid: randomUUID(), partitions: 8 });

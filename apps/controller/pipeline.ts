@@ -68,7 +68,8 @@ export class Pipeline {
   readonly #revokes = new SeenSince();
   readonly #retirement: Retirement;
   readonly #guard: Guard;
-  readonly #unreadable = new Set<string>();
+  /** What was wrong with records, and has been said; of the last snapshot only. */
+  #unreadable = new Set<string>();
   #uid: string | undefined;
   #unconfirmed: string | undefined;
 
@@ -109,6 +110,7 @@ export class Pipeline {
 
   async #read(): Promise<Snapshot | null> {
     const { zk, paths, watcher, logger } = this.#options;
+    const unreadable = new Set<string>();
     const snapshot = await readSnapshot({
       zk,
       paths,
@@ -116,9 +118,11 @@ export class Pipeline {
       onUnreadable: ({ message }) => {
         if (!this.#unreadable.has(message)) logger.warn(`${message}: counts as absent`);
         this.#unreadable.add(message);
+        unreadable.add(message);
       },
     });
     if (snapshot === null) return null;
+    this.#unreadable = unreadable;
     this.#uid ??= snapshot.meta.uid;
     if (snapshot.meta.uid !== this.#uid) return null;
     if (this.#unconfirmed !== undefined) {
