@@ -15,6 +15,7 @@ import type { ClientKind } from '../testing/hazards.ts';
 import type { TcpProxy } from '../testing/tcp-proxy.ts';
 import { RawClient } from '../testing/zookeeper/raw-client.ts';
 import { HardenedConnection, request } from './hardened-connection.ts';
+import type { ZooKeeper } from './zookeeper.ts';
 
 const { SET_WATCHES } = jute.OP_CODES;
 const SOON = { withinMs: 5_000 };
@@ -147,6 +148,8 @@ describe.concurrent('hazards of using node-zookeeper-client', () => {
     const options = { sessionTimeout: 1_000, spinDelay: 50, retries: 0 };
     const client = zookeeper.createClient('127.0.0.1:1', options);
     expect(() => client.setData('/a', null, -1, () => undefined)).toThrow(TypeError);
+    // @ts-expect-error null is no buffer: such a program is not compiled, let alone run
+    ((zk: ZooKeeper) => zk.setData('/a', null, -1)) satisfies unknown;
   });
 });
 

@@ -269,6 +269,9 @@ declare module 'node-zookeeper-client' {
       watcher: ((event: Event) => void) | undefined,
       callback: Callback<[stat: unknown]>,
     ): void;
+    getChildren(path: string, callback: Callback<[children: string[]]>): void;
+    removeRecursive(path: string, callback: Callback): void;
+    listSubTreeBFS(path: string, callback: Callback<[paths: string[]]>): void;
     transaction(): Transaction;
   }
   const zookeeper: {

@@ -6,6 +6,8 @@ import zookeeper from 'node-zookeeper-client';
 import { pino } from 'pino';
 import { connectZooKeeper } from '../cluster/connection.ts';
 import { createProtectedSequential } from '../cluster/operations.ts';
+import { watchData } from '../cluster/watch.ts';
+import type { Watch } from '../cluster/watch.ts';
 import { systemClock, systemRandom } from '../runtime/system.ts';
 
 export interface ClientOptions {
@@ -28,6 +30,10 @@ export interface ClientUnderTest {
   createEphemeral(path: string): Promise<void>;
   read(path: string, watcher?: () => void): Promise<Buffer>;
   watchExistence(path: string, watcher: () => void): Promise<void>;
+  /** Has `onChange` called whenever the data of `path` may have changed, as its user would. */
+  follow(path: string, onChange: () => void): Promise<void>;
+  write(path: string, data: Buffer): Promise<void>;
+  children(path: string): Promise<string[]>;
   /** A multi: sets the data of `path` if its version is `version`. */
   checkAndSet(path: string, version: number, data: Buffer): Promise<void>;
   /** Creates `<prefix><sequence>`, once, though the answer be lost. */
@@ -76,6 +82,17 @@ function startBare({ connectString, sessionTimeoutMs, retries = 0 }: ClientOptio
     async watchExistence(path, watcher) {
       await settle<unknown>((done) => client.exists(path, watcher, done));
     },
+    async follow(path, onChange) {
+      const again = () => {
+        onChange();
+        client.getData(path, again, () => undefined);
+      };
+      await settle<Buffer>((done) => client.getData(path, again, done));
+    },
+    async write(path, data) {
+      await settle((done) => client.setData(path, data, -1, done));
+    },
+    children: (path) => settle<string[]>((done) => client.getChildren(path, done)),
     async checkAndSet(path, version, data) {
       await settle((done) => client.transaction().check(path, version).setData(path, data, -1).commit(done));
     },
@@ -103,6 +120,7 @@ function startHardened(options: ClientOptions): ClientUnderTest {
   const warnings: string[] = [];
   const logger = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
   const zk = connectZooKeeper({ ...options, clock: systemClock, random: systemRandom, logger });
+  const watches: Watch[] = [];
   let over = false;
   zk.onState(({ kind }) => (over ||= kind === 'LOST'));
   return {
@@ -121,6 +139,14 @@ function startHardened(options: ClientOptions): ClientUnderTest {
     async watchExistence(path, watcher) {
       await zk.exists(path, watcher);
     },
+    follow(path, onChange) {
+      watches.push(watchData({ zk, clock: systemClock, path, onChange, periodMs: 3_600_000 }));
+      return Promise.resolve();
+    },
+    async write(path, data) {
+      await zk.setData(path, data, -1);
+    },
+    children: async (path) => (await zk.getChildren(path)).children,
     async checkAndSet(path, version, data) {
       await zk.multi([
         { op: 'check', path, version },
@@ -133,6 +159,9 @@ function startHardened(options: ClientOptions): ClientUnderTest {
       await createProtectedSequential(retry, node);
     },
     end: () => zk.close(),
-    close: () => zk.close(),
+    close() {
+      for (const watch of watches) watch.close();
+      return zk.close();
+    },
   };
 }
