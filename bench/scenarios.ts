@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they run. */
+import { claimStorageScenario } from './scenarios/claim-storage.ts';
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
@@ -15,4 +16,5 @@ export const SCENARIOS: readonly Scenario[] = [
   submitScenario,
   latencyScenario,
   latenessScenario,
+  claimStorageScenario,
 ];
