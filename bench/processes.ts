@@ -32,6 +32,7 @@ const LAST_LINES = 20;
 export class BenchProcess {
   readonly name: string;
   readonly logFile: string;
+  readonly pid: number | undefined;
   /** How it ended, e.g. `code 1`. Never rejects. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
@@ -54,6 +55,7 @@ export class BenchProcess {
       },
     );
     closeSync(log);
+    this.pid = this.#child.pid;
     this.#child.stdin?.on('error', () => undefined);
     this.#child.on('message', (message) => this.#settle(message as Answer));
     this.ended = new Promise<string>((resolve) => {
@@ -95,6 +97,13 @@ export class BenchProcess {
   async lastLines(): Promise<string> {
     const text = await readFile(this.logFile, 'utf8');
     return text.trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+  }
+
+  /** SIGKILL, as a crash. */
+  async kill(): Promise<void> {
+    this.#stopping = true;
+    this.#child.kill('SIGKILL');
+    await this.ended;
   }
 
   /** SIGTERM, and SIGKILL if that is not enough. Idempotent. */

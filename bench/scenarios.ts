@@ -5,6 +5,9 @@ import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
 import { latencyScenario } from './scenarios/latency.ts';
 import { latenessScenario } from './scenarios/lateness.ts';
+import { idleScenario } from './scenarios/idle.ts';
+import { rebalanceScenario } from './scenarios/rebalance.ts';
+import { recoveryScenario } from './scenarios/recovery.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { submitScenario } from './scenarios/submit.ts';
 
@@ -16,5 +19,8 @@ export const SCENARIOS: readonly Scenario[] = [
   submitScenario,
   latencyScenario,
   latenessScenario,
+  recoveryScenario,
+  rebalanceScenario,
+  idleScenario,
   claimStorageScenario,
 ];

@@ -1,13 +1,18 @@
 /** What a scenario asks of everyone it measures. */
 import type { Flood, Flooded, Trickle } from '../submitting.ts';
 
-/** `count` no-op tasks, numbered: their samples. */
+/** `count` tasks, numbered: their samples. */
 export interface Load {
   readonly count: number;
   /** The number of the first, 0 by default. */
   readonly first?: number;
   /** When they are due: evenly, the first at a time given. Without it all of them are, at once. */
   readonly due?: { readonly fromMs: number; readonly perSecond: number };
+}
+
+/** Tasks that take some time; of this project's only. */
+export interface LongLoad extends Load {
+  readonly sleepMs: number;
 }
 
 /** When something happened to a sample, by the machine's clock. */

@@ -3,7 +3,7 @@ import type { Flood, Trickle } from '../submitting.ts';
 import { flood, trickle } from '../submitting.ts';
 import { serve } from '../remote.ts';
 import { wallMs } from '../wall-clock.ts';
-import type { Load, Moment } from './contestant.ts';
+import type { Load, LongLoad, Moment } from './contestant.ts';
 import type { Peer, PeerClient, PeerWorker } from './peer.ts';
 
 const [, , name = '', url = ''] = process.argv;
@@ -18,12 +18,12 @@ const theClient = async () => (client ??= await peer.client(url));
 serve(
   {
     install: async () => (await theClient()).install(),
-    async load({ count, first = 0, due }: Load) {
+    async load({ count, first = 0, due, sleepMs }: Load & Partial<LongLoad>) {
       const { load } = await theClient();
       const samples = Array.from({ length: count }, (_, index) => first + index);
-      await load(samples, (sample) =>
-        due === undefined ? undefined : due.fromMs + ((sample - first) * 1_000) / due.perSecond,
-      );
+      const dueAtMs = (sample: number) =>
+        due === undefined ? undefined : due.fromMs + ((sample - first) * 1_000) / due.perSecond;
+      await load(samples, dueAtMs, sleepMs);
     },
     settled: async () => (await theClient()).settled(),
     async trickle(options: Trickle) {

@@ -3,10 +3,11 @@
 export interface PeerClient {
   /** Makes its tables, or whatever its queue lives in. */
   readonly install: () => Promise<void>;
-  /** Adds tasks in bulk, with their number as payload. @param dueAtMs undefined: at once */
+  /** Adds tasks in bulk, with their number as payload. @param dueAtMs undefined: at once @param sleepMs for this project's only */
   readonly load: (
     samples: readonly number[],
     dueAtMs: (sample: number) => number | undefined,
+    sleepMs?: number,
   ) => Promise<void>;
   /** Adds the task of this number, due at once. */
   readonly submit: (sample: number) => Promise<void>;

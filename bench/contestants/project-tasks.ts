@@ -6,7 +6,10 @@ import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
 import type { Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
 
+/** No handler of its own. */
 const NAME = 'noop';
+/** The built-in handler that sleeps as its payload says. */
+const SLEEPING = 'demo';
 
 /** A client of a database that cluster-init, or `install`, has made. */
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
@@ -15,12 +18,13 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
     db: Database,
     samples: readonly number[],
     scheduledAtMs: (sample: number) => number | undefined,
+    sleepMs?: number,
   ) =>
     postgresTaskStore({ db }).insert(
       samples.map((sample) => ({
-        name: NAME,
+        name: sleepMs === undefined ? NAME : SLEEPING,
         key: null,
-        payload: { sample },
+        payload: { sample, ...(sleepMs !== undefined && { sleepMs }) },
         scheduledAtMs: Math.round(scheduledAtMs(sample) ?? NaN) || null,
       })),
     );
@@ -29,13 +33,13 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
   let highest = Number.MAX_SAFE_INTEGER;
   return {
     install,
-    async load(all, dueAtMs) {
+    async load(all, dueAtMs, sleepMs) {
       highest = Number.MAX_SAFE_INTEGER;
       // In one transaction: workers that run already see all of them at once.
       await withConnection(url, (client) =>
         inTransaction(client, async () => {
           for (const samples of groups(all, 5_000)) {
-            const records = await add(client, samples, dueAtMs);
+            const records = await add(client, samples, dueAtMs, sleepMs);
             lowest ||= records[0]?.id ?? 0;
           }
         }),

@@ -8,7 +8,7 @@ import type { Bench } from '../bench.ts';
 import type { BenchProcess, ProcessSpec } from '../processes.ts';
 import { execute } from '../servers/postgres.ts';
 import type { Flood, Flooded, Trickle } from '../submitting.ts';
-import type { Contestant, Load, Moment } from './contestant.ts';
+import type { Contestant, Load, LongLoad, Moment } from './contestant.ts';
 
 /** What differs from the defaults: as with the peers, one worker works on many tasks at a time. */
 const WORKER_SETTINGS = { WORKER_CONCURRENCY: '1000' };
@@ -22,6 +22,8 @@ export interface ProjectOptions {
   readonly name: string;
   /** The URL of a database that is empty, or holds what cluster-init takes for its own. */
   readonly createDatabase: () => Promise<string>;
+  /** Settings of all its processes, over the defaults. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class ProjectContestant implements Contestant {
@@ -51,7 +53,7 @@ export class ProjectContestant implements Contestant {
   }
 
   async start(): Promise<void> {
-    this.#env = { DATABASE_URL: await this.#options.createDatabase() };
+    this.#env = { ...this.#options.env, DATABASE_URL: await this.#options.createDatabase() };
     const data = join(this.#bench.dir, `${this.name}-zookeeper`);
     await rm(data, { recursive: true, force: true });
     const zookeeper = this.#spawn('zookeeper', 'libs/embedded/local-cluster/zookeeper-process.ts', [data]);
@@ -67,7 +69,7 @@ export class ProjectContestant implements Contestant {
     await this.#http.call('open', `${this.#apiUrl}/tasks`, READY_DEADLINE_MS);
   }
 
-  async load(load: Load): Promise<void> {
+  async load(load: Load | LongLoad): Promise<void> {
     await this.#started(this.#tasks).call('load', load);
   }
 
@@ -95,13 +97,36 @@ export class ProjectContestant implements Contestant {
   }
 
   /** By the workers' logs, in which each start is a line; which task is which sample says its payload. */
-  async starts(): Promise<readonly Moment[]> {
+  starts(): Promise<readonly Moment[]> {
+    return this.#startsIn(this.#workers);
+  }
+
+  /** Those in one worker, counted from 0. */
+  startsOf(worker: number): Promise<readonly Moment[]> {
+    return this.#startsIn(this.#workers.slice(worker, worker + 1));
+  }
+
+  async killWorker(worker: number): Promise<void> {
+    await this.#workers[worker]?.kill();
+  }
+
+  /** Stops one as an administrator would. */
+  async stopWorker(worker: number): Promise<void> {
+    await this.#workers[worker]?.stop();
+  }
+
+  /** The processes of the project itself. */
+  get apps(): readonly BenchProcess[] {
+    return this.#running.filter((child) => child !== this.#tasks && child !== this.#http);
+  }
+
+  async #startsIn(workers: readonly BenchProcess[]): Promise<readonly Moment[]> {
     const rows = (await execute(
       this.postgresUrl ?? '',
       `SELECT id, payload['sample']::integer AS sample FROM task WHERE payload ? 'sample'`,
     )) as { id: string; sample: number }[];
     const samples = new Map(rows.map(({ id, sample }) => [Number(id), sample]));
-    const logs = await Promise.all(this.#workers.map(({ logFile }) => readFile(logFile, 'utf8')));
+    const logs = await Promise.all(workers.map(({ logFile }) => readFile(logFile, 'utf8')));
     const lines = logs.flatMap((log) => log.split('\n'));
     return lines.flatMap((line) => {
       if (!line.includes('"Handling event"')) return [];

@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import type { Bench } from '../bench.ts';
+import { takesPart } from '../contestants.ts';
+import { ProjectContestant } from '../contestants/project.ts';
+import { pause } from '../processes.ts';
+import { execute } from '../servers/postgres.ts';
+import type { Measured, Scenario } from './scenario.ts';
+
+const WORKERS = 3;
+const PARTITIONS = [64, 1_024];
+/** Until what starting has caused is over. */
+const CALM_MS = 5_000;
+const WATCHED_MS = 15_000;
+
+const WORKER = '% of a core, busiest worker';
+const OTHER = '% of a core, busiest other process';
+const STATEMENTS = 'transactions/s';
+
+export const idleScenario: Scenario = {
+  name: 'idle',
+  onRequest: true,
+  title: 'A cluster that has nothing to do',
+  method: () =>
+    `${WORKERS} workers, ${CALM_MS / 1_000} s after all is in place, watched for ${WATCHED_MS / 1_000} s: processor time by ` +
+    '/proc (Linux only), transactions, which here are single statements, by pg_stat_database.',
+  measures: [
+    { name: WORKER, digits: 2 },
+    { name: OTHER, digits: 2 },
+    { name: STATEMENTS, digits: 1 },
+  ],
+  plan(bench) {
+    if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
+    const subjects = PARTITIONS.map((partitions) => {
+      const project = new ProjectContestant(bench, {
+        name: 'project',
+        createDatabase: () => bench.postgres.create('project'),
+        env: { PARTITIONS: String(partitions) },
+      });
+      return {
+        name: `project, ${partitions.toLocaleString('en')} partitions`,
+        setup: project.setup,
+        measure: () => measure(bench, project),
+      };
+    });
+    return { subjects, comparisons: [] };
+  },
+};
+
+async function measure({ postgres }: Bench, project: ProjectContestant): Promise<Measured> {
+  try {
+    await project.start();
+    for (let started = 0; started < WORKERS; started++) await project.work();
+    await project.ready();
+    await pause(CALM_MS);
+    const ticksPerSecond = Number((await promisify(execFile)('getconf', ['CLK_TCK'])).stdout);
+    const look = async () => ({
+      atMs: performance.now(),
+      transactions: await transactions(postgres.url('postgres')),
+      ticks: await Promise.all(project.apps.map(({ pid }) => processorTicks(pid ?? 0))),
+    });
+    const before = await look();
+    await pause(WATCHED_MS);
+    const after = await look();
+    const seconds = (after.atMs - before.atMs) / 1_000;
+    const busiest = (workers: boolean) => {
+      const ticks = project.apps.flatMap(({ name }, index) =>
+        name.includes('worker') === workers ? [(after.ticks[index] ?? 0) - (before.ticks[index] ?? 0)] : [],
+      );
+      return (100 * Math.max(...ticks)) / ticksPerSecond / seconds;
+    };
+    return {
+      [WORKER]: busiest(true),
+      [OTHER]: busiest(false),
+      [STATEMENTS]: (after.transactions - before.transactions) / seconds,
+    };
+  } finally {
+    await project.stop();
+  }
+}
+
+/** Of the project's database so far. Sessions report theirs a second late at most, or when they next do something. */
+async function transactions(url: string): Promise<number> {
+  const [row] = await execute(
+    url,
+    `SELECT xact_commit + xact_rollback AS count FROM pg_stat_database WHERE datname = 'project'`,
+  );
+  return Number((row as { count: string }).count);
+}
+
+/** User and system time of a process so far, in clock ticks: fields 14 and 15 of its stat, after its name. */
+async function processorTicks(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
