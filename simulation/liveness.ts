@@ -3,12 +3,13 @@ import { parseInstanceName } from '../libs/cluster/paths.ts';
 import { planCodec } from '../libs/cluster/records.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { PATHS } from './cluster/cluster.ts';
+import { CONCURRENCY } from './cluster/worker-process.ts';
 
 /** How long, in ms, each kind of thing that should not be may last: half as much again as ever seen in 10,000 seeds. */
 const BOUNDS_MS = {
   /** A partition has no living owner, or loads differ by more than they must. */
   unassigned: 6_000,
-  /** A task is due and PENDING. */
+  /** A task is due and PENDING, and the worker of its partition could take it on. */
   due: 8_000,
   /** A task is RUNNING whose claimer's lease is over. */
   abandoned: 8_000,
@@ -83,8 +84,9 @@ export class Liveness {
     const { tasks, sessions } = postgres.database;
     const nowMs = postgres.machine.clock.wallMs();
     const late: Missing[] = [];
-    for (const { id, status, dueAt, attempt, incarnation } of tasks.values()) {
-      if (status === 'PENDING' && dueAt <= nowMs)
+    const full = this.#fullWorkers();
+    for (const { id, partitionId, status, dueAt, attempt, incarnation } of tasks.values()) {
+      if (status === 'PENDING' && dueAt <= nowMs && !full.has(postgres.database.owners[partitionId]?.owner))
         late.push({ kind: 'due', what: `task ${id} is due, after attempt ${attempt}` });
       if (status !== 'RUNNING') continue;
       const leaseEndsAt = sessions.get(incarnation ?? '')?.expiresAt ?? 0;
@@ -94,6 +96,14 @@ export class Liveness {
         late.push({ kind: 'idle', what: `no handler runs attempt ${attempt} of task ${id}` });
     }
     return late;
+  }
+
+  /** Those who have as much in hand as they take on. */
+  #fullWorkers(): Set<string | null | undefined> {
+    const inHand = new Map<string | null, number>();
+    for (const { status, workerId } of this.#cluster.postgres.database.tasks.values())
+      if (status === 'RUNNING') inHand.set(workerId, (inHand.get(workerId) ?? 0) + 1);
+    return new Set([...inHand].filter(([, count]) => count >= CONCURRENCY).map(([workerId]) => workerId));
   }
 
   #unfinished(): string | undefined {

@@ -135,9 +135,9 @@ export class Executor {
     }
   }
 
-  /** Resolves when every outcome queued so far has been recorded or refused. */
-  async flushed(): Promise<void> {
-    await this.#outcomes.flushed();
+  /** Resolves when every outcome queued so far has been recorded or refused; with false where it was given up. */
+  flushed(): Promise<boolean> {
+    return this.#outcomes.flushed();
   }
 
   giveUp(): void {

@@ -33,9 +33,13 @@ export class OutcomeWriter {
     this.#flushing ??= this.#flush();
   }
 
-  /** Resolves when the queue is empty. Rejects where the database refused a statement for a reason of its own. */
-  async flushed(): Promise<void> {
+  /**
+   * Resolves when the queue is empty; with false where it was given up before.
+   * Rejects where the database refused a statement for a reason of its own.
+   */
+  async flushed(): Promise<boolean> {
     await this.#flushing;
+    return this.#queue.length === 0;
   }
 
   /** Stops waiting for a database that is away: what is queued is left to recovery. */

@@ -151,7 +151,10 @@ export class Worker {
     const unfinished = this.#executor.running().length;
     if (unfinished > 0) logger.warn({ unfinished }, 'grace is over: handing events back');
     this.#executor.handBackRunning();
-    const flushed = this.#executor.flushed().then(() => this.#handBackLeftOver());
+    // What has ended and could not be recorded is left to recovery: handed back, it would not have counted.
+    const flushed = this.#executor
+      .flushed()
+      .then((allRecorded) => (allRecorded ? this.#handBackLeftOver() : undefined));
     await Promise.race([flushed.catch(() => {}), sleep(clock, untilGraceEnds() + FLUSH_DEADLINE_MS)]);
     this.#executor.giveUp();
     this.#stopped.abort();

@@ -36,7 +36,8 @@ const STATEMENT_TIMEOUT_MS = 20_000;
 const RELISTEN_MS = 200;
 /** How old the last sign of life of a main thread may be at the moment when it is blocked. */
 const BEAT_EVERY_MS = 300;
-const CONCURRENCY = 20;
+/** Attempts in hand at most. */
+export const CONCURRENCY = 20;
 const GRACE_MS = 2_000;
 
 /** What apps/worker-node/main.ts starts, with its two threads, on virtual time. */
