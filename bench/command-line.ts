@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly samples: number;
   /** Future tasks that lie beside a backlog. */
   readonly future: number;
+  /** Of a steady load. */
+  readonly minutes: number;
   /** CPU profiles of the project's worker and API, and the statements that take Postgres longest. */
   readonly profile: boolean;
 }
@@ -25,7 +27,7 @@ export type CommandLine =
   | { readonly kind: 'invalid'; readonly message: string };
 
 /** What recorded results are measured with; a run with other sizes is a trial. */
-const SIZES = { rounds: 5, tasks: 100_000, seconds: 4, samples: 300, future: 1_000_000 };
+const SIZES = { rounds: 5, tasks: 100_000, seconds: 4, samples: 300, future: 1_000_000, minutes: 30 };
 type Size = keyof typeof SIZES;
 
 const usage = ({
@@ -43,6 +45,7 @@ Measures this project beside its peers, on the same servers, interleaved.
   --seconds N   how long a rate is measured, or a stream of due tasks lasts (${SIZES.seconds})
   --samples N   tasks of one measurement of latency (${SIZES.samples})
   --future N    future tasks beside a backlog (${SIZES.future})
+  --minutes N   how long a steady load lasts (${SIZES.minutes})
   --only NAMES  these contestants only, separated by commas:
                 ${contestants.join(', ')}
   --profile     writes CPU profiles of the project's worker and API to bench/profiles/, and says which
@@ -70,6 +73,7 @@ export function readCommandLine(args: readonly string[], known: Known): CommandL
         seconds: string,
         samples: string,
         future: string,
+        minutes: string,
         only: string,
         profile: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h' },
@@ -98,6 +102,7 @@ export function readCommandLine(args: readonly string[], known: Known): CommandL
       seconds: size('seconds'),
       samples: size('samples'),
       future: size('future'),
+      minutes: size('minutes'),
       profile: values.profile,
     };
     return faults.length > 0 ? { kind: 'invalid', message: faults.join('\n') } : { kind: 'run', options };
@@ -109,7 +114,7 @@ export function readCommandLine(args: readonly string[], known: Known): CommandL
 /** Whether a run with these options is not one to record. More rounds than usual are welcome. */
 export function isTrial(options: BenchOptions): boolean {
   const { rounds, only, profile } = options;
-  const others = (['tasks', 'seconds', 'samples', 'future'] as const).some(
+  const others = (['tasks', 'seconds', 'samples', 'future', 'minutes'] as const).some(
     (size) => options[size] !== SIZES[size],
   );
   return others || rounds < SIZES.rounds || only.length > 0 || profile;

@@ -9,14 +9,15 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
   const { subjects, comparisons } = scenario.plan(bench);
   say(`\n== ${scenario.name}: ${scenario.title}`);
   const values = new Map<string, Record<string, number[]>>();
-  for (let round = 1; round <= options.rounds; round++) {
+  const rounds = scenario.rounds ?? options.rounds;
+  for (let round = 1; round <= rounds; round++) {
     for (const { name, measure } of subjects) {
       const measured = await measure();
       const shown = scenario.measures.flatMap(({ name: what, digits }) => {
         const value = measured[what];
         return value === undefined ? [] : [`${value.toFixed(digits)} ${what}`];
       });
-      say(`round ${round} of ${options.rounds}: ${name}: ${shown.join(', ')}`);
+      say(`round ${round} of ${rounds}: ${name}: ${shown.join(', ')}`);
       const soFar = values.get(name) ?? {};
       for (const [what, value] of Object.entries(measured)) (soFar[what] ??= []).push(value);
       values.set(name, soFar);
@@ -30,7 +31,7 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
     machine: machine(),
     servers: [bench.postgres.description, ...(bench.redis === undefined ? [] : [bench.redis.description])],
     packages: packageVersions(),
-    rounds: options.rounds,
+    rounds,
     measures: scenario.measures,
     subjects: subjects.map(({ name, setup }) => ({ name, setup, values: values.get(name) ?? {} })),
     comparisons,

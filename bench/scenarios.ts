@@ -3,12 +3,14 @@ import { claimStorageScenario } from './scenarios/claim-storage.ts';
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
-import { latencyScenario } from './scenarios/latency.ts';
+import { latencyLoadedScenario, latencyScenario } from './scenarios/latency.ts';
 import { latenessScenario } from './scenarios/lateness.ts';
 import { idleScenario } from './scenarios/idle.ts';
+import { planningScenario } from './scenarios/planning.ts';
 import { rebalanceScenario } from './scenarios/rebalance.ts';
 import { recoveryScenario } from './scenarios/recovery.ts';
 import type { Scenario } from './scenarios/scenario.ts';
+import { steadyScenario } from './scenarios/steady.ts';
 import { submitScenario } from './scenarios/submit.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -18,9 +20,12 @@ export const SCENARIOS: readonly Scenario[] = [
   drainBeside10M,
   submitScenario,
   latencyScenario,
+  latencyLoadedScenario,
   latenessScenario,
   recoveryScenario,
   rebalanceScenario,
   idleScenario,
+  planningScenario,
+  steadyScenario,
   claimStorageScenario,
 ];

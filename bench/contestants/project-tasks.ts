@@ -28,12 +28,13 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
         scheduledAtMs: Math.round(scheduledAtMs(sample) ?? NaN) || null,
       })),
     );
-  // Of the tasks that were added: none above `highest` is left to do.
+  // Of the tasks that were added since all were done: the first, and one above which none is left to do.
   let lowest = 0;
   let highest = Number.MAX_SAFE_INTEGER;
   return {
     install,
     async load(all, dueAtMs, sleepMs) {
+      if (highest === 0) lowest = 0;
       highest = Number.MAX_SAFE_INTEGER;
       // In one transaction: workers that run already see all of them at once.
       await withConnection(url, (client) =>

@@ -115,6 +115,11 @@ export class ProjectContestant implements Contestant {
     await this.#workers[worker]?.stop();
   }
 
+  /** host:port of its ZooKeeper. */
+  get zookeeper(): string {
+    return this.#env['ZOOKEEPER_CONNECT'] ?? '';
+  }
+
   /** The processes of the project itself. */
   get apps(): readonly BenchProcess[] {
     return this.#running.filter((child) => child !== this.#tasks && child !== this.#http);

@@ -1,6 +1,8 @@
 import type { Contestant } from '../contestants/contestant.ts';
 import { contestants } from '../contestants.ts';
+import { pause } from '../processes.ts';
 import { quantile } from '../statistics.ts';
+import { wallMs } from '../wall-clock.ts';
 import { checkStarts, untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
@@ -11,39 +13,60 @@ const GAP = { minGapMs: 20, maxGapMs: 40 };
 /** Sent first and not counted: connections are made, and code is compiled. */
 const WARMUP = 50;
 const SETTLE_DEADLINE_MS = 60_000;
+/** Time to store the other tasks before the first of them is due. */
+const LEAD_MS = 4_000;
+const LOAD_PER_SECOND = 1_000;
 
-export const latencyScenario: Scenario = {
-  name: 'latency',
-  title: 'From submission to the start of the handler, idle',
-  method: ({ options }) =>
-    `${options.samples} tasks due at once, one at a time, ${GAP.minGapMs}–${GAP.maxGapMs} ms apart at random, after ` +
-    `${WARMUP} that are not counted. The clock runs from before the POST (for the others, the call of their client) ` +
-    'to the start of the handler: for this project the time in the worker’s log line.',
-  measures: [
-    { name: P50, digits: 1 },
-    { name: P99, digits: 1 },
-  ],
-  plan(bench) {
-    const subjects = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']).map(
-      (contestant) => ({
+/** @param otherPerSecond tasks that are due meanwhile */
+function latency(name: string, title: string, otherPerSecond: number): Scenario {
+  return {
+    name,
+    title,
+    method: ({ options }) =>
+      `${options.samples} tasks due at once, one at a time, ${GAP.minGapMs}–${GAP.maxGapMs} ms apart at random, after ` +
+      `${WARMUP} that are not counted. The clock runs from before the POST (for the others, the call of their client) ` +
+      'to the start of the handler: for this project the time in the worker’s log line.' +
+      (otherPerSecond > 0
+        ? ` Meanwhile ${otherPerSecond} other tasks a second, stored before, come due.`
+        : ''),
+    measures: [
+      { name: P50, digits: 1 },
+      { name: P99, digits: 1 },
+    ],
+    plan(bench) {
+      const names = ['project', 'graphile-worker', 'pg-boss', 'bullmq'] as const;
+      const subjects = contestants(bench, names).map((contestant) => ({
         name: contestant.name,
         setup: contestant.setup,
-        measure: () => measure(contestant, bench.options.samples),
-      }),
-    );
-    return { subjects, comparisons: [P50, P99].flatMap((measure) => againstOthers(subjects, measure)) };
-  },
+        measure: () => measure(contestant, bench.options.samples, otherPerSecond),
+      }));
+      return { subjects, comparisons: [P50, P99].flatMap((what) => againstOthers(subjects, what)) };
+    },
+  };
+}
+
+export const latencyScenario = latency('latency', 'From submission to the start of the handler, idle', 0);
+export const latencyLoadedScenario: Scenario = {
+  ...latency('latency-loaded', 'From submission to the start of the handler, under load', LOAD_PER_SECOND),
+  onRequest: true,
 };
 
-async function measure(contestant: Contestant, samples: number): Promise<Measured> {
+async function measure(contestant: Contestant, samples: number, otherPerSecond: number): Promise<Measured> {
+  const sending = WARMUP + samples;
+  const others = Math.ceil((sending * GAP.maxGapMs * otherPerSecond) / 1_000);
   try {
     await contestant.start();
     await contestant.work();
     await contestant.ready();
-    const sent = await contestant.trickle({ samples: WARMUP + samples, ...GAP });
+    if (others > 0) {
+      const fromMs = Math.ceil(wallMs()) + LEAD_MS;
+      await contestant.load({ count: others, first: sending, due: { fromMs, perSecond: otherPerSecond } });
+      await pause(fromMs - wallMs());
+    }
+    const sent = await contestant.trickle({ samples: sending, ...GAP });
     await untilSettled(contestant, SETTLE_DEADLINE_MS);
     const starts = await contestant.starts();
-    checkStarts(contestant, starts, WARMUP + samples);
+    checkStarts(contestant, starts, sending + others);
     const startedAtMs = new Map(starts);
     const latenciesMs = sent
       .slice(WARMUP)

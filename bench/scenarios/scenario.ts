@@ -34,6 +34,8 @@ export interface Plan {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
+  /** How often it is measured, where that is not for the command line to say. */
+  readonly rounds?: number;
   /** Runs only where it is named. */
   readonly onRequest?: boolean;
   /** What exactly is measured, in sentences, for whoever reads the results. */
