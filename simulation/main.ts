@@ -7,6 +7,7 @@ import type { AllMutants, Help, ManySeeds, OneSeed } from './options.ts';
 import { runSeed } from './run.ts';
 import type { RunResult } from './run.ts';
 import { runSeeds } from './seeds.ts';
+import type { FailedSeed } from './seeds.ts';
 import { shrink } from './shrink.ts';
 
 const PROGRESS_MS = 5_000;
@@ -91,6 +92,7 @@ async function runMany({
   const startMs = performance.now();
   let saidMs = startMs;
   const elapsed = () => (performance.now() - startMs) / 1_000;
+  const say = ({ seed, promise, message }: FailedSeed) => console.log(`seed ${seed}: ${promise}: ${message}`);
   const onProgress = (seeds: number) => {
     if (performance.now() - saidMs < PROGRESS_MS) return;
     saidMs = performance.now();
@@ -98,7 +100,17 @@ async function runMany({
   };
   const { done, failed, handlersStarted, virtualMs, longestMs, counts, interrupted } = await interruptible(
     async (stop) => ({
-      ...(await runSeeds({ from, count, steps, threads, all, stop, onProgress })),
+      // Of many that may fail, each is told at once: the run may take hours.
+      ...(await runSeeds({
+        from,
+        count,
+        steps,
+        threads,
+        all,
+        stop,
+        onProgress,
+        ...(all && { onFailed: say }),
+      })),
       interrupted: stop.aborted,
     }),
   );
@@ -114,8 +126,7 @@ async function runMany({
       .sort()
       .join(', '),
   );
-  for (const { seed, promise, message } of brief ? failed : failed.slice(1))
-    console.log(`seed ${seed}: ${promise}: ${message}`);
+  for (const each of brief ? failed : failed.slice(1)) say(each);
   const [first] = failed;
   if (first === undefined) return interrupted ? 130 : 0;
   if (brief) return 1;

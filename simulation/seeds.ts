@@ -13,6 +13,7 @@ export interface SeedsRequest {
   /** Goes on after a failing seed. */
   readonly all?: boolean;
   readonly onProgress?: (done: number) => void;
+  readonly onFailed?: (failed: FailedSeed) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -54,7 +55,7 @@ const STEPS_WITHIN_LIMIT = 300;
 
 /** Runs seeds on all processors. Stops at the first that fails, unless `all` are asked for. */
 export async function runSeeds(request: SeedsRequest): Promise<SeedsResult> {
-  const { from, count, steps, all = false, threads = availableParallelism(), onProgress, stop } = request;
+  const { from, count, steps, all = false, threads = availableParallelism(), stop } = request;
   const failed: FailedSeed[] = [];
   const [longestMs, counts] = [nothingYet(), new Map<string, number>()];
   let [next, done, handlersStarted, virtualMs] = [from, 0, 0, 0];
@@ -67,8 +68,11 @@ export async function runSeeds(request: SeedsRequest): Promise<SeedsResult> {
     for (const kind of Object.keys(longestMs) as (keyof LongestMs)[])
       longestMs[kind] = Math.max(longestMs[kind], answer.longestMs[kind]);
     for (const [what, times] of answer.counts) counts.set(what, (counts.get(what) ?? 0) + times);
-    if (violation !== undefined) failed.push({ seed, ...violation });
-    onProgress?.(done);
+    if (violation !== undefined) {
+      failed.push({ seed, ...violation });
+      request.onFailed?.({ seed, ...violation });
+    }
+    request.onProgress?.(done);
   };
   const work = async (): Promise<void> => {
     const thread = new SeedThread();
