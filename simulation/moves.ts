@@ -21,6 +21,8 @@ export class Moves {
   readonly #grants = new Map<string, Grants>();
   readonly #acks = new Map<string, Ack>();
   readonly #live = new Set<string>();
+  /** Instances whose worker has joined anew since: what they were granted counts for nothing. */
+  readonly #superseded = new Set<string>();
   /** When a revoke was first seen, by worker, partition and rev. */
   readonly #revokedAtMs = new Map<string, number>();
   /** Acquired by statements that their worker had given up on: of these it can know nothing, and the epoch fences them. */
@@ -46,7 +48,8 @@ export class Moves {
 
   /** ZooKeeper has lost its data. */
   wiped(): void {
-    for (const each of [this.#grants, this.#acks, this.#live, this.#revokedAtMs]) each.clear();
+    for (const each of [this.#grants, this.#acks, this.#live, this.#superseded, this.#revokedAtMs])
+      each.clear();
     this.#plan = undefined;
   }
 
@@ -67,7 +70,7 @@ export class Moves {
         this.#acknowledged(name, parse(data) as Ack | undefined);
       else if (path.startsWith(`${this.#paths.live}/`)) {
         if (data === undefined) this.#live.delete(name);
-        else this.#live.add(name);
+        else this.#joined(name);
       }
     }
     for (const { worker, grants } of granted) this.#checkGranted(worker, grants);
@@ -78,6 +81,12 @@ export class Moves {
         if (!this.#revokedAtMs.has(key)) this.#revokedAtMs.set(key, this.#nowMs());
       }
     }
+  }
+
+  #joined(instance: string): void {
+    const id = parseInstanceName(instance)?.id;
+    for (const name of this.#live) if (parseInstanceName(name)?.id === id) this.#superseded.add(name);
+    this.#live.add(instance);
   }
 
   #planned(plan: Plan | undefined): void {
@@ -111,10 +120,7 @@ export class Moves {
 
   #mayHold(worker: string, { incarnation, parts, revoked }: Grants, partition: string): boolean {
     const instance = `${worker}~${incarnation}`;
-    if (!this.#live.has(instance)) return false;
-    // A newer incarnation of the worker lives: what this one was granted counts for nothing.
-    if ([...this.#live].some((name) => name !== instance && parseInstanceName(name)?.id === worker))
-      return false;
+    if (!this.#live.has(instance) || this.#superseded.has(instance)) return false;
     if (parts[partition] !== undefined) return true;
     const rev = revoked[partition];
     if (rev === undefined) return false;

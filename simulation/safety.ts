@@ -159,21 +159,22 @@ export class Safety {
   }
 
   /** P7: what still runs is not started again, unless something was wrong with the process that runs it. */
-  #recovered({ id, attempt }: TaskRow, { nowMs }: Commit): void {
+  #recovered({ id, attempt }: TaskRow, { nowMs, beganMs }: Commit): void {
     const execution = this.#executions.get(key(id, attempt));
     if (execution === undefined || execution.end !== undefined) return;
     const { process } = execution;
     if (!process.dead) this.#count('attempts taken from a worker that lives');
-    if (this.#keepsItsLease(process))
+    // Judged when the statement began; it may have taken its time.
+    if (this.#keepsItsLease(process, beganMs))
       this.broken(
         'P7',
         `attempt ${attempt} of task ${id} was taken from ${process.id}, which runs it and is well (database time ${nowMs})`,
       );
   }
 
-  /** Whether nothing has been wrong with this very process for long enough to make up for what was. */
-  #keepsItsLease(process: WorkerProcess): boolean {
-    return !process.dead && process.healthy && this.#nowMs() - process.troubledUntilMs > this.#leaseMs;
+  /** Whether nothing had been wrong with this very process, then, for long enough to make up for what was. */
+  #keepsItsLease(process: WorkerProcess, atMs = this.#nowMs()): boolean {
+    return !process.dead && process.healthy && atMs - process.troubledUntilMs > this.#leaseMs;
   }
 
   /** Whether it acts at once on what it reads. */

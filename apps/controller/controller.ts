@@ -49,6 +49,7 @@ export async function runController(options: ControllerOptions, stopping: AbortS
   stopping.addEventListener('abort', wake);
   const watch = watchData({ zk, clock, logger, path: paths.meta, onChange: wake });
 
+  let guid: string | undefined;
   let candidacy: { uid: string; election: Election } | undefined;
   let saidMissing = false;
   while (!stopping.aborted) {
@@ -58,7 +59,8 @@ export async function runController(options: ControllerOptions, stopping: AbortS
       candidacy = undefined;
       if (uid !== null) {
         const onLead = (leadership: Leadership) => lead(options, leadership);
-        candidacy = { uid, election: runElection({ ...options, onLead }) };
+        guid ??= options.random.uuid();
+        candidacy = { uid, election: runElection({ ...options, guid, onLead }) };
       } else if (!saidMissing) logger.warn(`${paths.meta} is missing: waiting for cluster-init`);
       saidMissing = uid === null;
     }

@@ -241,6 +241,26 @@ describe('the election', () => {
     await eventually('leads', () => waiting.leads(), SOON);
   });
 
+  it('knows its place in line from an earlier candidacy whose withdrawal was lost', async () => {
+    const zk = await zookeeper.connect();
+    const guid = systemRandom.uuid();
+    const epoch = zk.state.kind === 'CONNECTED' ? zk.state.epoch : 0;
+    await zk.create(`${paths.election}/c-${guid}-${epoch}-`, Buffer.from('again'), 'EPHEMERAL_SEQUENTIAL');
+    let leads = false;
+    elections.push(
+      runElection({
+        ...{ zk, paths, guid, id: 'again', host: 'test', clock: systemClock, random: systemRandom },
+        logger: pino({ level: 'silent' }),
+        onLead: ({ lost }) => {
+          leads = true;
+          return new Promise((resolve) => lost.addEventListener('abort', () => resolve(), { once: true }));
+        },
+      }),
+    );
+    await eventually('it leads', () => leads, SOON);
+    expect(await candidates()).toHaveLength(1);
+  });
+
   it('removes a leader znode of its own that keeps the first in line waiting', async () => {
     const zk = await zookeeper.connect();
     await zk.create(

@@ -31,6 +31,8 @@ export interface ElectionOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Tells this process' places in line from those of others; the same for each candidacy of one session. */
+  readonly guid?: string;
   /**
    * Leads. Must settle soon after `lost` is aborted: nobody is made leader by this process before. When it
    * settles on its own (a write was refused, say), the leadership is resigned and sought again a little later.

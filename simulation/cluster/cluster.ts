@@ -45,6 +45,9 @@ export class Cluster {
   readonly controllers = new Map<string, ControllerProcess>();
   readonly #judges: readonly (Moves | FewestMoves)[];
   readonly #administrator: Administrator;
+  /** Until when some backend may be slow, and whether the database's clock was ever set back. */
+  #slowUntilMs = 0;
+  #setBack = false;
 
   constructor(world: World, transcript: Transcript) {
     this.#world = world;
@@ -147,6 +150,8 @@ export class Cluster {
         return this.workers.get(action.process)?.loseNotifications(action.ms);
       case 'slowBackend':
         this.workers.get(action.process)?.trouble(action.ms + action.byMs);
+        this.#slowUntilMs = Math.max(this.#slowUntilMs, this.#world.nowMs + action.ms + action.byMs);
+        this.#leasesMayBeHeldUp();
         this.postgres.slow(action.process, action.byMs);
         this.#world.schedule(action.ms, () => this.postgres.slow(action.process, 0));
         return;
@@ -164,7 +169,11 @@ export class Cluster {
       case 'administer':
         return this.#administrator.type(action.words);
       case 'stepClock':
-        if (action.whose === 'postgres') return this.postgres.machine.stepWall(action.ms);
+        if (action.whose === 'postgres') {
+          this.#setBack ||= action.ms < 0;
+          this.#leasesMayBeHeldUp();
+          return this.postgres.machine.stepWall(action.ms);
+        }
         for (const thread of this.#threads(action.whose)) thread.stepWall(action.ms);
         return;
     }
@@ -173,6 +182,12 @@ export class Cluster {
   /** Whether both servers are up: what {@link heal} does not hasten. */
   get serversUp(): boolean {
     return this.ensemble.up && this.postgres.up;
+  }
+
+  /** A slow backend that cuts leases to their length, the clock having been set back, holds up everybody's renewals. */
+  #leasesMayBeHeldUp(): void {
+    if (!this.#setBack) return;
+    for (const worker of this.workers.values()) worker.trouble(this.#slowUntilMs - this.#world.nowMs);
   }
 
   /** Nobody wishes anything any more. */

@@ -16,6 +16,8 @@ export interface Commit {
   readonly abandoned: boolean;
   /** The transaction's now(). */
   readonly nowMs: number;
+  /** The same moment by the monotonic clock. */
+  readonly beganMs: number;
   readonly tasks: readonly Change<TaskRow>[];
   readonly owners: readonly Change<OwnerRow>[];
   readonly sessions: readonly Change<SessionRow>[];
@@ -129,14 +131,30 @@ export class Server {
     for (const { locker } of granted) this.#ready.push(() => locker.wake());
   }
 
-  #publish({ statement, applicationName, abandoned, nowMs, notifications }: SimulatedTransaction): void {
+  #publish({
+    statement,
+    applicationName,
+    abandoned,
+    nowMs,
+    beganMs,
+    notifications,
+  }: SimulatedTransaction): void {
     const [tasks, owners, sessions] = [
       this.tables.tasks.changes.splice(0),
       this.tables.owners.changes.splice(0),
       this.tables.sessions.changes.splice(0),
     ];
     if (tasks.length + owners.length + sessions.length > 0) {
-      this.#options.onCommit({ statement, applicationName, abandoned, nowMs, tasks, owners, sessions });
+      this.#options.onCommit({
+        statement,
+        applicationName,
+        abandoned,
+        nowMs,
+        beganMs,
+        tasks,
+        owners,
+        sessions,
+      });
     }
     for (const payload of notifications) this.#options.onNotify(payload);
   }

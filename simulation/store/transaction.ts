@@ -29,6 +29,8 @@ export class SimulatedTransaction implements Backend, BackendActivity {
   waiting: Waiter | undefined;
   locksOwnerTable = false;
   abandoned = false;
+  /** When it began, by a clock that is never set. */
+  readonly beganMs: number;
   /** Rows written, in order, each as often as it was. */
   readonly writes: Row<unknown>[] = [];
   /** Payloads of NOTIFY, to be sent at commit. */
@@ -51,6 +53,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     this.#server = server;
     this.applicationName = applicationName;
     this.nowMs = server.clock.wallMs();
+    this.beganMs = server.clock.monotonicMs();
     this.#statementTimeoutMs = statementTimeoutMs;
   }
 
