@@ -1,6 +1,7 @@
 /** Where a run keeps its data: on a disk, and for as long as it runs. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAlive } from '../libs/embedded/postmaster.ts';
 
 // Not below the system's temporary directory, which may lie in memory: there, durable costs nothing.
 const DATA = join(import.meta.dirname, '.data');
@@ -20,13 +21,4 @@ export async function makeRunDirectory(): Promise<string> {
 
 export function removeRunDirectory(dir: string): Promise<void> {
   return rm(dir, { recursive: true, force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -21,7 +21,7 @@ export interface CandidateLineOptions {
    * Tells this process' places in line from those of others. The same for each candidacy of a process: a place whose
    * withdrawal was lost lasts as long as the session, and whoever did not know it for its own would wait behind it.
    */
-  readonly guid?: string;
+  readonly guid: string;
 }
 
 /**
@@ -35,7 +35,7 @@ export class CandidateLine {
 
   constructor(options: CandidateLineOptions) {
     this.#options = options;
-    this.#prefix = `c-${options.guid ?? options.random.uuid()}-`;
+    this.#prefix = `c-${options.guid}-`;
   }
 
   /**

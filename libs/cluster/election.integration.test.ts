@@ -60,6 +60,7 @@ describe('the election', () => {
       zk: beforeMulti ? interceptMulti(zk, () => beforeMulti(proxy)) : zk,
       paths,
       id,
+      guid: id,
       host: 'test',
       clock: systemClock,
       random: systemRandom,
@@ -273,7 +274,15 @@ describe('the election', () => {
     expect(first.terms).toEqual([]);
     elections.push(
       runElection({
-        ...{ zk, paths, id: 'second', host: 'test', clock: systemClock, random: systemRandom },
+        ...{
+          zk,
+          paths,
+          id: 'second',
+          guid: 'second',
+          host: 'test',
+          clock: systemClock,
+          random: systemRandom,
+        },
         logger: pino({ level: 'silent' }),
         onLead: () => Promise.resolve(),
       }),

@@ -32,7 +32,7 @@ export interface ElectionOptions {
   readonly random: Random;
   readonly logger: Logger;
   /** Tells this process' places in line from those of others; the same for each candidacy of one session. */
-  readonly guid?: string;
+  readonly guid: string;
   /**
    * Leads. Must settle soon after `lost` is aborted: nobody is made leader by this process before. When it
    * settles on its own (a write was refused, say), the leadership is resigned and sought again a little later.
@@ -50,7 +50,7 @@ export interface Election {
  *
  * ```ts
  * const election = runElection({
- *   zk, paths, id: 'controller-1', host: hostname(), clock, random, logger,
+ *   zk, paths, id: 'controller-1', guid: random.uuid(), host: hostname(), clock, random, logger,
  *   onLead: async ({ term, valid, lost }) => {
  *     while (!lost.aborted) {
  *       const plan = await readAndPlan();

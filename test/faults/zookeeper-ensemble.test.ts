@@ -64,7 +64,7 @@ class Candidate {
       this.#valid = valid;
       if (!lost.aborted) await new Promise((resolve) => lost.addEventListener('abort', resolve));
     };
-    const election = runElection({ zk, paths, id: name, host: 'test', ...system, onLead });
+    const election = runElection({ zk, paths, id: name, guid: name, host: 'test', ...system, onLead });
     this.#stop = () => election.stop();
   }
 
