@@ -21,6 +21,7 @@ switch (story) {
       throw new Error('a fault of the user’s');
     });
     await ephemeral();
+    console.log('ready');
     break;
   case 'is frozen': {
     await ephemeral();
@@ -30,6 +31,8 @@ switch (story) {
       if (nowMs - lastMs > SESSION_TIMEOUT_MS / 2) console.log(client.mayAct() ? 'acts' : 'refrains');
       lastMs = nowMs;
     }, 10);
+    // Last: who reads it freezes this process at once.
+    console.log('ready');
   }
 }
 process.stdin.on('end', () => process.exit(0)).resume();
@@ -37,5 +40,4 @@ process.stdin.on('end', () => process.exit(0)).resume();
 async function ephemeral(): Promise<void> {
   await eventually('connected', () => client.isConnected(), { withinMs: 10_000 });
   await client.createEphemeral(path);
-  console.log('ready');
 }
