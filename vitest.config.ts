@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 /**
  * unit: no servers. simulation: the whole cluster on virtual time, many times. integration: real Postgres and
  * ZooKeeper, one app or library at a time. e2e: whole clusters of real processes, one file at a time. For npm run
- * test:full besides: faults, the outages that take a minute and the ensembles; compose, the containers.
+ * test:full besides: faults, the outages that take a minute and the ensembles; compose, the containers; benchmark, a short
+ * one.
  */
 export default defineConfig({
   test: {
@@ -15,7 +16,7 @@ export default defineConfig({
           exclude: [
             '**/*.integration.test.ts',
             'simulation/*.test.ts',
-            'test/{e2e,faults,compose}/**',
+            'test/{benchmark,e2e,faults,compose}/**',
             '**/node_modules/**',
           ],
         },
@@ -54,6 +55,12 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 240_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'benchmark',
+          include: ['test/benchmark/**/*.test.ts'],
         },
       },
       {

@@ -45,8 +45,8 @@ async function makeTemplate({ postgres, say }: Bench, of: string, beside: Beside
   await execute(
     url,
     `INSERT INTO task (partition_id, status, attempt, name, payload, scheduled_at, due_at, started_at, completed_at,
-                       epoch, claim_id, incarnation, worker_id)
-     SELECT n % $2, 'COMPLETED', 1, 'noop', '{}', t, t, t, t, 1, gen_random_uuid(), 'worker-0~1', 'worker-0'
+                       incarnation, worker_id)
+     SELECT n % $2, 'COMPLETED', 1, 'noop', '{}', t, t, t, t, 'worker-0~1', 'worker-0'
      FROM (SELECT n, now() - n * interval '1 millisecond' AS t FROM generate_series(1, $1) AS n) AS finished`,
     [beside.finished, PARTITIONS],
   );

@@ -1,5 +1,4 @@
 /** All scenarios, in the order in which they run. */
-import { claimStorageScenario } from './scenarios/claim-storage.ts';
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
@@ -27,5 +26,4 @@ export const SCENARIOS: readonly Scenario[] = [
   idleScenario,
   planningScenario,
   steadyScenario,
-  claimStorageScenario,
 ];

@@ -15,12 +15,14 @@ const BOUNDS_MS = {
   abandoned: 8_000,
   /** A task is RUNNING and no handler is. */
   idle: 6_000,
+  /** A record of a claim stands, and all its attempts have ended. */
+  unsettled: 8_000,
 };
 type Kind = keyof typeof BOUNDS_MS;
 export type LongestMs = Record<Kind, number>;
 
 export function nothingYet(): LongestMs {
-  return { unassigned: 0, due: 0, abandoned: 0, idle: 0 };
+  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, unsettled: 0 };
 }
 
 interface Missing {
@@ -64,7 +66,21 @@ export class Liveness {
   }
 
   #missing(): Missing[] {
-    return [...this.#unassigned().map((what) => ({ kind: 'unassigned' as const, what })), ...this.#late()];
+    return [
+      ...this.#unassigned().map((what) => ({ kind: 'unassigned' as const, what })),
+      ...this.#late(),
+      ...this.#unsettled().map((what) => ({ kind: 'unsettled' as const, what })),
+    ];
+  }
+
+  #unsettled(): string[] {
+    const { claimRecords, tasks } = this.#cluster.postgres.database;
+    return [...claimRecords.values()]
+      .filter(({ id, taskIds }) => !taskIds.some((task) => tasks.get(task)?.record === id))
+      .map(
+        ({ partitionId, id, workerId }) =>
+          `record ${id} of a claim of ${workerId} in partition ${partitionId} stands though all its attempts have ended`,
+      );
   }
 
   #unassigned(): string[] {

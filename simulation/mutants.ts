@@ -15,6 +15,8 @@ const CLAIM = 'simulation/store/statements/claim-tasks.ts';
 const FINISH = 'simulation/store/statements/finish-tasks.ts';
 const RECOVER = 'simulation/store/statements/recover-tasks.ts';
 const PARTITIONS = 'simulation/store/statements/partitions.ts';
+const SUBMISSIONS = 'simulation/store/statements/submissions.ts';
+const RUNNER = 'apps/worker-node/partition-runner.ts';
 
 /**
  * Those of SQL statements change their twins in simulation/store, which the conformance suite holds to the real ones.
@@ -22,17 +24,38 @@ const PARTITIONS = 'simulation/store/statements/partitions.ts';
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'claim without a lock on the owner row',
-    safeguard: 'FOR SHARE: an epoch is not superseded while a claim under it is in flight',
+    safeguard: 'FOR NO KEY UPDATE: an epoch is not superseded while a claim under it is in flight',
     file: CLAIM,
-    find: "'FOR SHARE',",
+    find: "'FOR NO KEY UPDATE',",
     replace: "'NO LOCK',",
   },
   {
     name: 'claim with FOR KEY SHARE',
-    safeguard: 'FOR SHARE and nothing weaker, which an UPDATE of the epoch would not wait for',
+    safeguard: 'FOR NO KEY UPDATE, since an UPDATE of the epoch would not wait for FOR KEY SHARE',
     file: CLAIM,
-    find: "'FOR SHARE',",
+    find: "'FOR NO KEY UPDATE',",
     replace: "'FOR KEY SHARE',",
+  },
+  {
+    name: 'claim with FOR SHARE',
+    safeguard: 'FOR NO KEY UPDATE, since a claim whose reply was lost may be at work beside the next one',
+    file: CLAIM,
+    find: "'FOR NO KEY UPDATE',",
+    replace: "'FOR SHARE',",
+  },
+  {
+    name: 'claim in one statement',
+    safeguard: 'tasks are looked for by a snapshot that is younger than the locks',
+    file: CLAIM,
+    find: '    x.nextStatement();\n',
+    replace: '',
+  },
+  {
+    name: 'claim takes what runs',
+    safeguard: 'what a record names is left alone, whosever it is',
+    file: CLAIM,
+    find: 'if (!open.some((record) => names(record, t)))',
+    replace: 'if (open.length >= 0)',
   },
   {
     name: 'claim does not look at the epoch and incarnation',
@@ -52,48 +75,71 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'claim takes what is not yet due',
     safeguard: 'never early, by the database’s clock',
     file: CLAIM,
-    find: "if (task?.status !== 'PENDING' || task.dueAt > x.nowMs) continue;",
-    replace: "if (task?.status !== 'PENDING') continue;",
-    also: {
-      file: CLAIM,
-      find: "const stillDue = (t: TaskRow) => t.status === 'PENDING' && t.dueAt <= x.nowMs;",
-      replace: "const stillDue = (t: TaskRow) => t.status === 'PENDING';",
-    },
+    find: "t?.status !== 'PENDING' || t.dueAt > x.nowMs ||",
+    replace: "t?.status !== 'PENDING' ||",
   },
   {
-    name: 'outcome without the attempt',
+    name: 'remove without a lock on the owner row',
+    safeguard: 'a removal and a claim of the same task come one after the other',
+    file: SUBMISSIONS,
+    find: "'FOR NO KEY UPDATE'",
+    replace: "'NO LOCK'",
+  },
+  {
+    name: 'remove does not ask whether the task runs',
+    safeguard: 'a task that runs goes with its outcome',
+    file: SUBMISSIONS,
+    find: 'if (!runs) {',
+    replace: 'if (!runs || target.id > 0) {',
+  },
+  {
+    name: 'outcome of an attempt taken away',
     safeguard: 'an outcome is recorded for the attempt that it is of',
     file: FINISH,
-    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
-    replace: "t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
+    find: '(t) => t.attempt === outcome.attempt - 1,',
+    replace: '(t) => t.attempt >= outcome.attempt - 1 && t.attempt !== outcome.attempt,',
   },
   {
-    name: 'outcome without the attempt and the incarnation',
-    safeguard: 'an outcome is recorded by whoever has claimed the attempt',
-    file: FINISH,
-    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
-    replace: "t.status === 'RUNNING',",
-  },
-  {
-    name: 'outcome without the status',
+    name: 'outcome of an attempt that has ended',
     safeguard: 'an attempt that has ended does not end again',
     file: FINISH,
-    find: "t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',",
-    replace: 't.attempt === outcome.attempt && t.incarnation === outcome.incarnation,',
+    find: '(t) => t.attempt === outcome.attempt - 1,',
+    replace: '(t) => t.attempt <= outcome.attempt,',
+  },
+  {
+    name: 'outcome leaves its record',
+    safeguard: 'a record goes with the last outcome of its attempts',
+    file: FINISH,
+    find: 'yield* x.delete(x.claimRecords.find(key, x), () => true);',
+    replace: 'yield* x.delete(x.claimRecords.find(key, x), () => false);',
   },
   {
     name: 'outcome ignores that its task is to be removed',
     safeguard: 'a removal that was requested is honoured when the attempt ends',
     file: FINISH,
-    find: 'cancelled: task.cancelRequestedAt !== null',
-    replace: 'cancelled: false',
+    find: 'if (cancelRequestedAt !== null) yield*',
+    replace: 'if (cancelRequestedAt !== null && id < 0) yield*',
   },
   {
     name: 'recovery ignores that a task is to be removed',
     safeguard: 'never a new attempt after a removal was requested',
     file: RECOVER,
-    find: 'const cancelled = newest.cancelRequestedAt !== null;',
-    replace: 'const cancelled = false;',
+    find: 't.attempt === attempt && t.cancelRequestedAt !== null;',
+    replace: 't.attempt === attempt && t.cancelRequestedAt !== null && t.id < 0;',
+  },
+  {
+    name: 'recovery leaves the record',
+    safeguard: 'a record goes when its attempts are ended',
+    file: RECOVER,
+    find: 'yield* x.delete(x.claimRecords.find(recordKey(record), x), () => true);',
+    replace: 'yield* x.delete(x.claimRecords.find(recordKey(record), x), () => false);',
+  },
+  {
+    name: 'recovery charges whatever attempt there is',
+    safeguard: 'what has ended by itself is not ended again by a recovery',
+    file: RECOVER,
+    find: '(t) => t.attempt === lost.attempt - 1,',
+    replace: '() => true,',
   },
   {
     name: 'recovery before everybody could renew',
@@ -255,8 +301,11 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const orphans = unknown;',
     also: {
       file: 'simulation/store/statements/reads.ts',
-      find: "return t !== undefined && same && t.status === 'RUNNING' ? [{ id, payload: t.payload }] : [];",
-      replace: 'return t !== undefined && same ? [{ id, payload: t.payload }] : [];',
+      find: `      if (record?.incarnation !== incarnations[index]) return [];
+      const t = x.tasks.find(id, x)?.visibleTo(x);
+      return t !== undefined && t.attempt === (attempts[index] ?? 0) - 1 ? [{ id, payload: t.payload }] : [];`,
+      replace: `      const t = x.tasks.find(id, x)?.visibleTo(x);
+      return t === undefined || record === null ? [] : [{ id, payload: t.payload }];`,
     },
   },
   {
@@ -270,8 +319,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'COMPLETED without having run',
     safeguard: 'an attempt is recorded as COMPLETED because its handler has returned',
     file: 'apps/worker-node/executor.ts',
-    find: 'await this.#options.handlerFor(name)(payload, {',
-    replace: 'if (task.attempt < 2) await this.#options.handlerFor(name)(payload, {',
+    find: 'await this.#options.handlerFor(task.name)(payload, context);',
+    replace: 'if (task.attempt < 2) await this.#options.handlerFor(task.name)(payload, context);',
   },
   {
     name: 'the first failure is the last',
@@ -286,6 +335,28 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'apps/worker-node/outcome-writer.ts',
     find: 'if (results === undefined) return;',
     replace: 'if (results === undefined || batch.length > 0) return;',
+  },
+  {
+    name: 'a record is settled with the first outcome',
+    safeguard: 'a record stands until the last of its attempts has ended',
+    file: 'apps/worker-node/open-records.ts',
+    find: 'return left === 0;',
+    replace: 'return left >= 0;',
+  },
+  {
+    name: 'a position never goes back',
+    safeguard: 'what becomes due before what was claimed last is found',
+    file: 'apps/worker-node/positions.ts',
+    find: 'if (after === undefined || after.dueAtMs < dueAtMs) return;',
+    replace: 'if (after === undefined || dueAtMs < Infinity) return;',
+  },
+  {
+    name: 'polls look only beyond positions',
+    safeguard: 'whatever lies before a position is found, whatever was notified',
+    file: RUNNER,
+    find: "this.#peekFrom = this.#polledAtMs >= this.#rescanAtMs ? 'BEGINNING' : 'RECENTLY';",
+    replace: "this.#peekFrom = 'RECENTLY';",
+    also: { file: RUNNER, find: 'const LATE_COMMIT_MS = 20_000;', replace: 'const LATE_COMMIT_MS = 0;' },
   },
   {
     name: 'the controller looks only when told',
@@ -311,8 +382,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'notifications are the only wake-up',
     safeguard: 'every partition is polled, whatever was notified',
-    file: 'apps/worker-node/partition-runner.ts',
-    find: 'return Math.max(0, this.#polledAtMs + POLL_MS - this.#options.clock.monotonicMs());',
+    file: RUNNER,
+    find: 'return Math.max(0, this.#polledAtMs + pollMs - this.#options.clock.monotonicMs());',
     replace: 'return this.#polledAtMs < 0 ? 0 : 600_000;',
   },
 ];

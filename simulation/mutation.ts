@@ -15,8 +15,9 @@ export interface Catch {
 }
 
 export interface HuntOptions {
-  /** Seeds to try at most, from 1. */
+  /** Seeds to try at most, from `from`, by default 1. */
   readonly seeds: number;
+  readonly from?: number;
   readonly steps: number;
   readonly stop?: AbortSignal;
 }
@@ -27,9 +28,10 @@ const COPIED = ['apps', 'libs', 'simulation', 'bin', 'package.json', 'tsconfig.j
 /** Runs seeds on a copy of the product that is mutated so, until one breaks a promise. */
 export async function hunt(
   mutant: Mutant,
-  { seeds, steps, stop }: HuntOptions,
+  { seeds, from = 1, steps, stop }: HuntOptions,
 ): Promise<Catch | 'SURVIVED' | 'INTERRUPTED'> {
-  const printed = await runMutated(mutant, ['--seeds', `${seeds}`, '--steps', `${steps}`, '--brief'], stop);
+  const which = ['--seeds', `${seeds}`, '--from', `${from}`, '--steps', `${steps}`, '--brief'];
+  const printed = await runMutated(mutant, which, stop);
   if (stop?.aborted === true) return 'INTERRUPTED';
   const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
   if (seed !== undefined) return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };

@@ -1,7 +1,7 @@
 import { MAX_RETRIES } from '../libs/core/task.ts';
 import type { WorkerProcess } from './cluster/worker-process.ts';
 import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
-import type { Commit, OwnerRow, SimulatedDatabase, TaskRow } from './store/database.ts';
+import type { Commit, OwnerRow, SimulatedDatabase, TaskState } from './store/database.ts';
 
 /** A promise was broken: which, and how. */
 export interface Violation {
@@ -67,6 +67,12 @@ export class Safety {
   #committed(commit: Commit): void {
     for (const { before, after } of commit.owners)
       if (before && after) this.#ownerChanged(before, after, commit);
+    for (const { before, after } of commit.claimRecords) {
+      const gone = after?.taskIds.find(
+        (id) => before === undefined && this.#database?.tasks.has(id) === false,
+      );
+      if (gone !== undefined) this.broken('P2', `task ${gone} was claimed after its removal`);
+    }
     for (const { before, after } of commit.tasks) {
       if (before !== undefined) this.#taskChanged(before, after, commit);
     }
@@ -90,7 +96,7 @@ export class Safety {
       this.broken('P3', `partition ${partitionId} has had two incarnations under epoch ${after.epoch}`);
   }
 
-  #taskChanged(before: TaskRow, after: TaskRow | undefined, commit: Commit): void {
+  #taskChanged(before: TaskState, after: TaskState | undefined, commit: Commit): void {
     const { id } = before;
     if (after !== undefined && after.attempt < before.attempt)
       this.broken('P2', `task ${id}: attempt went from ${before.attempt} back to ${after.attempt}`);
@@ -102,14 +108,14 @@ export class Safety {
       );
     if (after !== undefined && TERMINAL.has(before.status) && after.status !== before.status)
       this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
-    if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.attempt !== before.attempt))
+    if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.record !== before.record))
       this.#claimed(before, after, commit);
     if (!ends) return;
     this.#ended(before, commit);
     if (after !== undefined) this.#recordedAsItWent(before, after, commit);
   }
 
-  #claimed(before: TaskRow, after: TaskRow, { nowMs }: Commit): void {
+  #claimed(before: TaskState, after: TaskState, { nowMs }: Commit): void {
     const { id, partitionId, attempt } = after;
     const owner = this.#database?.owners[partitionId];
     if (owner?.epoch !== after.epoch || owner.incarnation !== after.incarnation)
@@ -127,11 +133,13 @@ export class Safety {
       this.broken('P2', `task ${id} was claimed though its removal had been requested`);
   }
 
-  #ended(before: TaskRow, commit: Commit): void {
+  #ended(before: TaskState, commit: Commit): void {
     const { id, attempt, incarnation } = before;
     if (this.#outcomes.has(key(id, attempt)))
       this.broken('P2', `attempt ${attempt} of task ${id} ended twice`);
     this.#outcomes.add(key(id, attempt));
+    if (commit.statement === 'remove-task')
+      this.broken('P2', `task ${id} was removed while attempt ${attempt} runs`);
     if (commit.statement === 'recover-tasks') this.#recovered(before, commit);
     else if (commit.statement === 'finish-tasks') {
       const execution = this.#executions.get(key(id, attempt));
@@ -144,7 +152,7 @@ export class Safety {
   }
 
   /** P1: what is recorded of an attempt is what its handler did, and what is charged for it is what it cost. */
-  #recordedAsItWent(before: TaskRow, after: TaskRow, { statement }: Commit): void {
+  #recordedAsItWent(before: TaskState, after: TaskState, { statement }: Commit): void {
     const what = `attempt ${before.attempt} of task ${before.id}`;
     const end = this.#executions.get(key(before.id, before.attempt))?.end;
     const charged = after.failures - before.failures;
@@ -159,7 +167,7 @@ export class Safety {
   }
 
   /** P7: what still runs is not started again, unless something was wrong with the process that runs it. */
-  #recovered({ id, attempt }: TaskRow, { nowMs, beganMs }: Commit): void {
+  #recovered({ id, attempt }: TaskState, { nowMs, beganMs }: Commit): void {
     const execution = this.#executions.get(key(id, attempt));
     if (execution === undefined || execution.end !== undefined) return;
     const { process } = execution;

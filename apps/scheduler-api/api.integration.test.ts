@@ -233,8 +233,9 @@ describe('removing', () => {
        VALUES ('a', 'worker-1', 'test', 4000, '2999-01-01T00:00:00Z')`,
     );
     await beside.query(
-      `UPDATE task SET status = 'RUNNING', attempt = 1, epoch = 1, claim_id = gen_random_uuid(), incarnation = 'a',
-       worker_id = 'worker-1', started_at = '2024-01-01T00:00:00Z' WHERE id = $1`,
+      `INSERT INTO claim_record (partition_id, id, claim_id, incarnation, worker_id, epoch, claimed_at, task_ids, attempts)
+       SELECT partition_id, 1, gen_random_uuid(), 'a', 'worker-1', 1, '2024-01-01T00:00:00Z', ARRAY[id], '{1}'
+       FROM task WHERE id = $1`,
       [id],
     );
     const response = await remove(`/tasks/${id}`);

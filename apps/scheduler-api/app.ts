@@ -11,6 +11,7 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { TaskStore } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import { deadline } from './deadline.ts';
 import { addErrorHandling, createErrorHandler, handleClientError } from './error-handler.ts';
 import { drainOnClose } from './drain.ts';
 import { addJsonParser } from './json-body.ts';
@@ -57,6 +58,7 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   const limits = { ...API_LIMITS, ...given };
   const availability = new StoreAvailability({ store, clock, logger });
   const batcher = new SubmissionBatcher({ store, limits });
+  const inTime = deadline(clock, limits.handlerTimeoutMs);
   const answerError = createErrorHandler({ logger, availability });
 
   const api: Api = fastify({
@@ -64,7 +66,6 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    handlerTimeout: limits.handlerTimeoutMs,
     // While stopping, what arrives on a connection that is still open is served like anything else.
     return503OnClosing: false,
     routerOptions: {
@@ -83,19 +84,12 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
 
   addErrorHandling(api, answerError);
   addJsonParser(api);
-  addTaskRoutes(api, { store, batcher });
-  addClusterRoutes(api, { store });
-  addHealthRoutes(api, { availability });
+  addTaskRoutes(api, { store, batcher, inTime });
+  addClusterRoutes(api, { store, inTime });
+  addHealthRoutes(api, { availability, inTime });
   refuseOtherMethods(api, ['/tasks', '/tasks/:id', '/cluster', '/healthz', '/readyz']);
 
-  api.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url;
-    logger.debug(
-      { method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime },
-      'request',
-    );
-    done();
-  });
+  if (logger.isLevelEnabled('debug')) logRequests(api, logger);
   // A database that is away from the start is said at once, not with the first request.
   api.addHook('onListen', () => availability.check().catch(() => undefined));
   drainOnClose(api, { clock, logger });
@@ -104,4 +98,12 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     await availability.close();
   });
   return api;
+}
+
+/** Only where it is heard: each request's end has to be waited for. */
+function logRequests(api: Api, logger: Logger): void {
+  api.addHook('onResponse', ({ method, routeOptions }, { statusCode, elapsedTime }, done) => {
+    logger.debug({ method, route: routeOptions.url, status: statusCode, ms: elapsedTime }, 'request');
+    done();
+  });
 }

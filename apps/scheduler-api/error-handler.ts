@@ -94,10 +94,6 @@ function frameworkProblem(error: unknown): Problem {
       return new Problem('malformed-request', { detail: 'The body is not as long as Content-Length says.' });
     case 'FST_ERR_BAD_URL':
       return new Problem('malformed-request', { detail: 'The path is not valid percent-encoding.' });
-    case 'FST_ERR_HANDLER_TIMEOUT':
-      return new Problem('timeout', {
-        detail: 'The database did not answer in time. What was asked for may or may not have been done.',
-      });
     default:
       // A body that broke off, and whatever else it holds against the request.
       return isCallersFault(error)

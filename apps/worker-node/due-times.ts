@@ -13,6 +13,12 @@ export class DueTimes {
     this.#unknown.add(partition);
   }
 
+  /** There is more to do in `partition` than was just claimed: no need to read when. */
+  presumeDue(partition: number): void {
+    this.#unknown.delete(partition);
+    this.#dueAtMs.set(partition, -Infinity);
+  }
+
   /** No longer ours. */
   drop(partition: number): void {
     this.#dueAtMs.delete(partition);

@@ -11,10 +11,11 @@ import type {
 } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
+import { AttemptContext } from './attempt-context.ts';
 import type { Handler } from './handlers/handler.ts';
 import { OutcomeWriter } from './outcome-writer.ts';
 
-/** Payloads are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
+/** Payloads that are read apart are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
 const PAYLOADS_PER_READ = 32;
 const MAX_ERROR_CHARS = 2_000;
 
@@ -69,9 +70,12 @@ export class Executor {
   readonly #attempts = new Map<TaskId, Attempt>();
   readonly #outcomes: OutcomeWriter;
   readonly #stop = new AbortController();
+  /** For the one line a task: it holds no secrets, and to look for them takes its time. */
+  readonly #log: Logger;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#log = options.logger.child({}, { redact: [] });
     this.#outcomes = new OutcomeWriter({
       store: options.store,
       availability: options.availability,
@@ -97,11 +101,14 @@ export class Executor {
     return this.#attempts.get(id)?.task.attempt === attempt;
   }
 
-  /** Takes claimed tasks in flight at once and runs them as their payloads arrive. */
+  /** Takes claimed tasks in flight at once and runs them, those that came without their payloads as these arrive. */
   accept(tasks: readonly ClaimedTask[]): void {
     for (const task of tasks) {
       // A lower attempt of the same task can still be here: it was taken from us, and has come back.
-      this.#attempts.get(task.id)?.abort.abort(new AttemptAbortedError('lost'));
+      const lower = this.#attempts.get(task.id);
+      lower?.abort.abort(new AttemptAbortedError('lost'));
+      if (lower?.ended === false) this.#outcomes.dismiss(lower.task);
+      this.#outcomes.expect(task);
       this.#attempts.set(task.id, { task, abort: new AbortController(), ended: false });
     }
     if (this.#stop.signal.aborted) {
@@ -109,8 +116,10 @@ export class Executor {
       for (const task of tasks) this.#end(task, { kind: 'HANDED_BACK' });
       return;
     }
-    for (let i = 0; i < tasks.length; i += PAYLOADS_PER_READ) {
-      const slice = tasks.slice(i, i + PAYLOADS_PER_READ);
+    this.#runAll(tasks.filter(({ payload }) => payload !== undefined));
+    const toBeRead = tasks.filter(({ payload }) => payload === undefined);
+    for (let i = 0; i < toBeRead.length; i += PAYLOADS_PER_READ) {
+      const slice = toBeRead.slice(i, i + PAYLOADS_PER_READ);
       this.#start(slice).catch((error: unknown) => {
         this.#options.logger.error({ err: error }, 'could not read payloads');
         for (const task of slice) this.#end(task, this.#failed(task, error));
@@ -153,41 +162,39 @@ export class Executor {
       this.#stop.signal,
     );
     if (payloads === undefined) return;
-    for (const task of tasks) {
-      const payload = payloads.get(task.id);
-      // Overtaken before it had begun.
-      if (payload === undefined) this.#forget(task);
-      else void this.#run(task, payload);
-    }
+    // Overtaken before it had begun.
+    for (const task of tasks) if (!payloads.has(task.id)) this.#dismiss(task);
+    this.#runAll(
+      tasks.filter(({ id }) => payloads.has(id)),
+      payloads,
+    );
+  }
+
+  /** Says that these start, and starts them: the lines are written before a handler can block or end this process. */
+  #runAll(tasks: readonly ClaimedTask[], payloads?: ReadonlyMap<TaskId, Json>): void {
+    const starting = tasks.filter((task) => {
+      const attempt = this.#attempts.get(task.id);
+      return attempt?.task === task && !attempt.ended;
+    });
+    const { workerId: worker } = this.#options;
+    for (const { id: taskId, name: taskName, partition, attempt } of starting)
+      this.#log.info({ taskId, taskName, partition, attempt, worker }, 'Handling event');
+    this.#log.flush();
+    for (const task of starting) void this.#run(task, task.payload ?? payloads?.get(task.id) ?? null);
   }
 
   /** Never rejects: whatever the handler does is the attempt's outcome. */
   async #run(task: ClaimedTask, payload: Json): Promise<void> {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
-    const { id, name, partition } = task;
-    const logger = this.#options.logger.child({
-      taskId: id,
-      taskName: name,
-      partition,
-      attempt: task.attempt,
-    });
-    logger.info({ worker: this.#options.workerId }, 'Handling event');
+    const context = new AttemptContext(task, attempt.abort.signal, this.#options.logger);
     let end: AttemptEnd;
     try {
-      await this.#options.handlerFor(name)(payload, {
-        id,
-        name,
-        partition,
-        attempt: task.attempt,
-        fencingToken: { epoch: task.epoch, attempt: task.attempt },
-        idempotencyKey: `task-${id}`,
-        signal: attempt.abort.signal,
-        logger,
-      });
+      await this.#options.handlerFor(task.name)(payload, context);
       end = { kind: 'COMPLETED' };
     } catch (error) {
       end = this.#failed(task, error);
+      const { logger } = context;
       if (attempt.abort.signal.aborted) logger.info({ reason: errorText(error) }, 'Event aborted');
       else logger.warn({ reason: errorText(error), then: end.kind }, 'Event failed');
       logger.debug({ err: error }, 'what the handler threw');
@@ -207,7 +214,9 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     attempt.ended = true;
-    this.#outcomes.write({ id: task.id, attempt: task.attempt, incarnation: task.incarnation, end });
+    const { id, attempt: number, incarnation, partition, record, claimedAtMs } = task;
+    const { workerId } = this.#options;
+    this.#outcomes.write({ id, attempt: number, incarnation, partition, record, workerId, claimedAtMs, end });
   }
 
   #settled(outcome: Outcome, result: OutcomeResult): void {
@@ -220,6 +229,13 @@ export class Executor {
       );
     }
     if (attempt?.task.attempt === outcome.attempt) this.#forget(attempt.task);
+  }
+
+  #dismiss(task: ClaimedTask): void {
+    const attempt = this.#attempts.get(task.id);
+    if (attempt?.task !== task || attempt.ended) return;
+    this.#outcomes.dismiss(task);
+    this.#forget(task);
   }
 
   #forget(task: ClaimedTask): void {

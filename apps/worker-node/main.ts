@@ -28,7 +28,8 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const listener = new TaskDueListener({
     url: config.DATABASE_URL,
     applicationName: `${applicationName.slice(0, 52)} listener`,
-    onDue: (partitions) => worker.expectWork(partitions),
+    onDue: (partitions, sinceMs) => worker.expectWork(partitions, sinceMs),
+    onListening: (listening) => worker.listening(listening),
     clock: systemClock,
     random: systemRandom,
   });

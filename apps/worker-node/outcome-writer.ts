@@ -1,7 +1,17 @@
-import type { ExecutionStore, Outcome, OutcomeResult } from '../../libs/db/stores.ts';
+import type { ClaimRecord, ExecutionStore, Outcome, OutcomeResult } from '../../libs/db/stores.ts';
 import type { Availability } from './availability.ts';
+import { OpenRecords } from './open-records.ts';
 
 const MAX_BATCH = 500;
+
+/** An outcome, and the record that has named its attempt. */
+export type RecordedOutcome = Outcome & ClaimRecord;
+
+interface Queued {
+  readonly outcome: RecordedOutcome;
+  /** It is the last of its record's: the record goes with it. */
+  readonly last: boolean;
+}
 
 /**
  * Records how attempts ended. One batch is under way at a time; what ends meanwhile goes with the next, so the
@@ -12,8 +22,9 @@ export class OutcomeWriter {
   readonly #store: ExecutionStore;
   readonly #availability: Availability;
   readonly #onSettled: (outcome: Outcome, result: OutcomeResult) => void;
+  readonly #records = new OpenRecords();
   readonly #giveUp = new AbortController();
-  #queue: Outcome[] = [];
+  #queue: Queued[] = [];
   #flushing: Promise<void> | undefined;
 
   /** @param options.onSettled called for each outcome once the database has answered for it */
@@ -27,9 +38,19 @@ export class OutcomeWriter {
     this.#onSettled = options.onSettled;
   }
 
+  /** Of this attempt there will be an outcome. */
+  expect(attempt: ClaimRecord): void {
+    this.#records.opened(attempt);
+  }
+
+  /** Of this attempt there will be none: it was taken away, and its record with it. */
+  dismiss(attempt: ClaimRecord): void {
+    this.#records.ended(attempt);
+  }
+
   /** Queues `outcome`; it is written again and again while the database is away. */
-  write(outcome: Outcome): void {
-    this.#queue.push(outcome);
+  write(outcome: RecordedOutcome): void {
+    this.#queue.push({ outcome, last: this.#records.ended(outcome) });
     this.#flushing ??= this.#flush();
   }
 
@@ -49,16 +70,20 @@ export class OutcomeWriter {
 
   async #flush(): Promise<void> {
     try {
+      // What ends together goes together: all that were waiting for this turn have ended after it.
+      await Promise.resolve();
       while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
         const batch = this.#queue.slice(0, MAX_BATCH);
+        const outcomes = batch.map(({ outcome }) => outcome);
+        const settled = batch.filter(({ last }) => last).map(({ outcome }) => outcome);
         const results = await this.#availability.untilAvailable(
           'finish',
-          () => this.#store.finish(batch),
+          () => this.#store.finish(outcomes, settled),
           this.#giveUp.signal,
         );
         if (results === undefined) return;
         this.#queue = this.#queue.slice(batch.length);
-        batch.forEach((outcome, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
+        outcomes.forEach((outcome, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
       }
     } finally {
       // In the same turn in which the queue was found empty: what is written next starts a flush of its own.

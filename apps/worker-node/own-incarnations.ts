@@ -1,7 +1,7 @@
 import type { Clock } from '../../libs/core/clock.ts';
 
 /** Longer than any claim statement can live on in the server after its connection is gone. */
-const CLAIM_LIFE_MS = 120_000;
+export const CLAIM_LIFE_MS = 120_000;
 
 /**
  * The incarnations of this process that the database may have something running under: those that claims were

@@ -2,16 +2,28 @@ import { Wakeup } from '../../libs/core/wakeup.ts';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
-import type { ClaimResult, ExecutionStore, Held } from '../../libs/db/stores.ts';
+import type { Beyond, ClaimResult, ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
 import type { OwnIncarnations } from './own-incarnations.ts';
+import { Positions } from './positions.ts';
 
 /** The safety net: every partition is looked at this often, whatever was notified. */
 const POLL_MS = 1_000;
+const LISTENING_POLL_MS = 2_000;
+/**
+ * A poll looks back as far as a transaction may have taken, a statement's timeout, to commit what was due when it began;
+ * and now and then through everything, where that is a small share of the time: much may lie there that has ended and
+ * that no vacuum can remove while somebody holds a transaction open.
+ */
+const LATE_COMMIT_MS = 20_000;
+const RESCAN_MS = 5_000;
+const RESCAN_SHARE = 0.05;
+/** Of a lease, a small part: nobody else has taken over within it what a claim took. By both clocks, as a machine may sleep. */
+const FRESH_REPLY_MS = 500;
 /** How far ahead the loop reads: longer than the poll, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
 const MAX_CLAIM = 500;
@@ -39,10 +51,18 @@ export class PartitionRunner {
   readonly #options: PartitionRunnerOptions;
   readonly #wakeup: Wakeup;
   readonly #due = new DueTimes();
+  readonly #positions = new Positions();
   #held = new Map<number, Held>();
   #polledAtMs = -Infinity;
+  #rescanAtMs = -Infinity;
+  /** Where the next peek looks from: claims' positions, or further back. */
+  #othersRun = true;
+  #peekFrom: 'POSITION' | 'RECENTLY' | 'BEGINNING' = 'POSITION';
   #claimInFlight: string | undefined;
+  #claimLostAtMs = -Infinity;
   #stopped = false;
+  /** Whether notifications reach us. */
+  listening = false;
 
   constructor(options: PartitionRunnerOptions) {
     this.#options = options;
@@ -58,21 +78,39 @@ export class PartitionRunner {
     return this.#claimInFlight;
   }
 
+  /** When last a claim was sent and not answered, by the monotonic clock. */
+  get claimLostAtMs(): number {
+    return this.#claimLostAtMs;
+  }
+
+  /** Whether others run, or may run, tasks in our partitions: those who owned them before, or died with them. */
+  get othersRun(): boolean {
+    return this.#othersRun;
+  }
+
   /** What this worker may claim from now on. */
   setHeld(held: readonly Held[]): void {
     const before = this.#held;
     this.#held = new Map(held.map((part) => [part.partition, part]));
-    for (const partition of before.keys()) if (!this.#held.has(partition)) this.#due.drop(partition);
+    for (const partition of before.keys()) {
+      if (this.#held.has(partition)) continue;
+      this.#due.drop(partition);
+      this.#positions.drop(partition);
+    }
     for (const { partition, epoch } of held) {
-      if (before.get(partition)?.epoch !== epoch) this.#due.forget(partition);
+      if (before.get(partition)?.epoch === epoch) continue;
+      this.#due.forget(partition);
+      this.#positions.drop(partition);
     }
     this.#wakeup.notify();
   }
 
-  /** Something may be due now in these partitions. */
-  expectWork(partitions: readonly number[] | '*'): void {
+  /** In these partitions something may be due from that time on, by the database's clock. */
+  expectWork(partitions: readonly number[] | '*', sinceMs: number): void {
     for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
-      if (this.#held.has(partition)) this.#due.expect(partition, -Infinity);
+      if (!this.#held.has(partition)) continue;
+      this.#due.expect(partition, sinceMs);
+      this.#positions.back(partition, sinceMs);
     }
     this.#wakeup.notify();
   }
@@ -105,6 +143,7 @@ export class PartitionRunner {
     const { clock, executor, databaseTime } = this.#options;
     if (this.#untilPollMs() === 0) {
       this.#polledAtMs = clock.monotonicMs();
+      this.#peekFrom = this.#polledAtMs >= this.#rescanAtMs ? 'BEGINNING' : 'RECENTLY';
       for (const partition of this.#held.keys()) this.#due.forget(partition);
     }
     if (this.#due.hasUnknown) await this.#peek();
@@ -116,24 +155,55 @@ export class PartitionRunner {
   async #peek(): Promise<void> {
     const { store, availability, clock, databaseTime } = this.#options;
     const partitions = this.#due.takeUnknown();
+    const from = this.#peekFrom;
+    const beyond = partitions.map((partition) => this.#peekBeyond(partition));
+    const own = this.#ownIncarnations();
     const sentAtMs = clock.monotonicMs();
     try {
-      const { dbNowMs, due } = await availability.once('peek', () => store.peek(partitions, HORIZON_MS));
+      const { dbNowMs, due, othersRun } = await availability.once('peek', () =>
+        store.peek(beyond, HORIZON_MS, own),
+      );
       databaseTime.observe(dbNowMs, sentAtMs);
-      for (const { partition, dueAtMs } of due)
-        if (this.#held.has(partition)) this.#due.expect(partition, dueAtMs);
+      this.#peekFrom = 'POSITION';
+      // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
+      if (othersRun || from !== 'POSITION') this.#othersRun = othersRun;
+      if (from === 'BEGINNING') {
+        const nowMs = clock.monotonicMs();
+        this.#rescanAtMs = nowMs + Math.max(RESCAN_MS, (nowMs - sentAtMs) / RESCAN_SHARE);
+      }
+      for (const { partition, dueAtMs } of due) {
+        if (!this.#held.has(partition)) continue;
+        this.#due.expect(partition, dueAtMs);
+        this.#positions.back(partition, dueAtMs);
+      }
     } catch (error) {
       this.#forgetHeld(partitions);
       throw error;
     }
   }
 
+  #peekBeyond(partition: number): Beyond {
+    const beyond = this.#positions.beyond(partition);
+    if (this.#peekFrom === 'POSITION' || beyond.after === undefined) return beyond;
+    if (this.#peekFrom === 'BEGINNING') return { ...beyond, after: undefined };
+    const recentMs = Math.floor(this.#options.databaseTime.nowMs() - LATE_COMMIT_MS);
+    return beyond.after.dueAtMs < recentMs ? beyond : { ...beyond, after: { dueAtMs: recentMs, id: 0 } };
+  }
+
+  #ownIncarnations(): string[] {
+    const held = this.held.map(({ incarnation }) => incarnation);
+    return [...new Set([...this.#options.ownIncarnations.all, ...held])];
+  }
+
   async #claim(partitions: readonly number[], limit: number): Promise<void> {
     const { store, availability, executor, clock, databaseTime, ownIncarnations, random, workerId } =
       this.#options;
-    const held = partitions.flatMap((partition) => this.#held.get(partition) ?? []);
+    const held = partitions.flatMap((partition) => {
+      const part = this.#held.get(partition);
+      return part === undefined ? [] : [{ ...part, ...this.#positions.beyond(partition) }];
+    });
     const claimId = random.uuid();
-    const sentAtMs = clock.monotonicMs();
+    const [sentAtMs, sentWallMs] = [clock.monotonicMs(), clock.wallMs()];
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
     ownIncarnations.claiming(held.map(({ incarnation }) => incarnation));
@@ -141,11 +211,20 @@ export class PartitionRunner {
     this.#claimInFlight = claimId;
     try {
       result = await availability.once('claim', () => store.claim({ claimId, workerId, held, limit }));
+    } catch (error) {
+      this.#claimLostAtMs = clock.monotonicMs();
+      throw error;
     } finally {
       this.#claimInFlight = undefined;
     }
     databaseTime.observe(result.dbNowMs, sentAtMs);
-    executor.accept(result.tasks);
+    this.#positions.claimed(result);
+    // A reply that was read long after it was made may be of attempts that are another's by now: reading the payloads tells.
+    const tookMs = Math.max(clock.monotonicMs() - sentAtMs, clock.wallMs() - sentWallMs);
+    const fresh = tookMs < FRESH_REPLY_MS;
+    executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
+    if (result.tasks.length >= limit)
+      for (const partition of partitions) if (this.#held.has(partition)) this.#due.presumeDue(partition);
     const stood = new Set(result.held);
     const lost = held.filter((part) => !stood.has(part.partition));
     if (lost.length > 0) this.#fenceLost(lost);
@@ -158,6 +237,7 @@ export class PartitionRunner {
       if (held?.epoch !== part.epoch || held.incarnation !== part.incarnation) continue;
       this.#held.delete(part.partition);
       this.#due.drop(part.partition);
+      this.#positions.drop(part.partition);
     }
     this.#options.logger.info(
       { partitions: lost.map(({ partition }) => partition) },
@@ -179,6 +259,7 @@ export class PartitionRunner {
 
   /** Asked both ways, "is it time?" and "how long yet?", so that rounding never answers no and not at all. */
   #untilPollMs(): number {
-    return Math.max(0, this.#polledAtMs + POLL_MS - this.#options.clock.monotonicMs());
+    const pollMs = this.listening ? LISTENING_POLL_MS : POLL_MS;
+    return Math.max(0, this.#polledAtMs + pollMs - this.#options.clock.monotonicMs());
   }
 }

@@ -1,7 +1,9 @@
+import type { Clock } from '../../libs/core/clock.ts';
 import type { ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { Executor } from './executor.ts';
+import { CLAIM_LIFE_MS } from './own-incarnations.ts';
 import type { OwnIncarnations } from './own-incarnations.ts';
 
 export interface ReconcilerOptions {
@@ -11,8 +13,14 @@ export interface ReconcilerOptions {
   readonly ownIncarnations: OwnIncarnations;
   /** The claim that is being made at this moment. */
   readonly claimInFlight: () => string | undefined;
+  /** When last a claim was not answered, by the monotonic clock: what it took may be running as ours. */
+  readonly claimLostAtMs: () => number;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** Where nothing runs here and no claim was lost, there is nothing to compare; looked at now and then all the same. */
+const IDLE_LOOK_MS = 10_000;
 
 const attemptOf = ({ id, attempt }: { id: number; attempt: number }) => `${id}/${attempt}`;
 
@@ -29,6 +37,7 @@ const attemptOf = ({ id, attempt }: { id: number; attempt: number }) => `${id}/$
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   #suspects = new Set<string>();
+  #lookedAtMs = -Infinity;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -37,6 +46,7 @@ export class Reconciler {
   /** One comparison. Rejects with StoreUnavailableError while the database is away. */
   async runOnce(): Promise<void> {
     const { executor, logger, claimInFlight } = this.#options;
+    if (!this.#mayDiffer()) return;
     // What starts after this statement was sent may be missing from its answer.
     const runningBefore = executor.running();
     const claimBefore = claimInFlight();
@@ -62,11 +72,23 @@ export class Reconciler {
     return this.#rows();
   }
 
+  #mayDiffer(): boolean {
+    const { executor, claimLostAtMs, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    return (
+      executor.inFlight > 0 ||
+      this.#suspects.size > 0 ||
+      nowMs - claimLostAtMs() < CLAIM_LIFE_MS ||
+      nowMs - this.#lookedAtMs >= IDLE_LOOK_MS
+    );
+  }
+
   async #rows(): Promise<RunningRow[]> {
     const { store, availability, ownIncarnations } = this.#options;
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
     const rows = await availability.once('running', () => store.running(incarnations));
+    this.#lookedAtMs = this.#options.clock.monotonicMs();
     const running = new Set(rows.map(({ incarnation }) => incarnation));
     for (const incarnation of incarnations)
       if (!running.has(incarnation)) ownIncarnations.runsNothing(incarnation);

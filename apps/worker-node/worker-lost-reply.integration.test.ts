@@ -6,6 +6,9 @@ import { LEASE_MS, Workbench } from './testing/worker-under-test.ts';
 
 const PARTITIONS = [0, 1, 2, 3];
 
+/** Too long to come with the claim. */
+const PAYLOAD = 'x'.repeat(5_000);
+
 describe('a worker whose connection is cut in place of a reply', () => {
   let bench: Workbench;
   let network: LossyPostgres;
@@ -39,7 +42,9 @@ describe('a worker whose connection is cut in place of a reply', () => {
       await startWorker();
       await bench.ended((await bench.submit('warm')).id);
       const lost = network.loseReplyTo(statement);
-      const tasks = await Promise.all(Array.from({ length: 8 }, (_, i) => bench.submit(`task-${i}`)));
+      const tasks = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => bench.submit(`task-${i}`, { payload: PAYLOAD })),
+      );
       await lost;
       for (const { id } of tasks) {
         expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, failures: 0 });

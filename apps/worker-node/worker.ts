@@ -101,6 +101,8 @@ export class Worker {
       executor: this.#executor,
       ownIncarnations,
       claimInFlight: () => this.#runner.claimInFlight,
+      claimLostAtMs: () => this.#runner.claimLostAtMs,
+      clock,
       logger,
     });
     this.#recovery = new Recovery({ store, availability, ownIncarnations, random, logger });
@@ -110,9 +112,14 @@ export class Worker {
     });
   }
 
-  /** Something may be due now in these partitions: from the listener for submissions. */
-  expectWork(partitions: readonly number[] | '*'): void {
-    this.#runner.expectWork(partitions);
+  /** In these partitions something may be due from that time on, by the database's clock: from the listener for submissions. */
+  expectWork(partitions: readonly number[] | '*', sinceMs: number): void {
+    this.#runner.expectWork(partitions, sinceMs);
+  }
+
+  /** Whether `expectWork` is told of submissions as they come; without, polling has to do. */
+  listening(listening: boolean): void {
+    this.#runner.listening = listening;
   }
 
   /** Runs until `stop` has been called and everything has ended. Rejects for a fault that waiting cannot mend. */
@@ -165,9 +172,11 @@ export class Worker {
   /** Nothing is claimed and nothing runs: what the database still shows as ours came of replies that were lost. */
   async #handBackLeftOver(): Promise<void> {
     const leftOver = await this.#reconciler.leftOver();
+    const { store, workerId } = this.#options;
     const end = { kind: 'HANDED_BACK' } as const;
-    await this.#options.store.finish(
-      leftOver.map(({ id, attempt, incarnation }) => ({ id, attempt, incarnation, end })),
+    await store.finish(
+      leftOver.map((task) => ({ ...task, workerId, end })),
+      leftOver,
     );
   }
 
@@ -199,9 +208,13 @@ export class Worker {
   }
 
   async #recover(): Promise<void> {
-    if (this.#draining) return;
+    if (this.#draining || !this.#runner.othersRun) return;
     const recovered = await this.#recovery.runOnce(this.#runner.held);
-    if (recovered.length > 0) this.#runner.expectWork(recovered.map(({ partition }) => partition));
+    if (recovered.length > 0)
+      this.#runner.expectWork(
+        recovered.map(({ partition }) => partition),
+        -Infinity,
+      );
   }
 
   async #every(periodMs: number, action: () => Promise<void>): Promise<void> {

@@ -51,7 +51,7 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
     },
     async settled() {
       const { rows } = await pool.query<{ id: string }>(
-        `SELECT id FROM task WHERE id BETWEEN $1 AND $2 AND status IN ('PENDING', 'RUNNING')
+        `SELECT id FROM task WHERE id BETWEEN $1 AND $2 AND status = 'PENDING'
          ORDER BY id DESC LIMIT 1`,
         [lowest, highest],
       );

@@ -1,6 +1,6 @@
 /**
  * The limit: the project's two hot statements, from one small process without the project. One connection claims a
- * batch while another records the last one. Payloads are not read, nothing is logged.
+ * batch while another records the last one. Nothing is logged.
  */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
@@ -14,7 +14,7 @@ const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
 const BATCH = 500;
-const POLL_MS = 20;
+const POLL_MS = 1;
 
 const claimTasks = loadStatement('claim-tasks');
 const finishTasks = loadStatement('finish-tasks');
@@ -23,10 +23,26 @@ type Claimed = readonly [
   id: number,
   name: string,
   partition: number,
-  epoch: number,
-  incarnation: string,
   attempt: number,
+  failures: number,
+  scheduledMs: number,
+  dueMs: number,
+  payload: { readonly sample: number },
 ];
+
+interface Claim {
+  readonly now_ms: number;
+  readonly held: readonly number[];
+  readonly oldest: readonly number[];
+  readonly record_id: string;
+  readonly tasks: string;
+}
+
+interface Batch {
+  readonly claimedMs: number;
+  readonly record: string;
+  readonly tasks: readonly Claimed[];
+}
 
 const partitions = Array.from({ length: PARTITIONS }, (_, partition) => partition);
 const everywhere = <T>(value: T) => partitions.map(() => value);
@@ -45,7 +61,7 @@ export const peer: Peer = {
       const client = new pg.Client({ connectionString: url });
       await client.connect();
       // As on the project's own connections.
-      await client.query('SET plan_cache_mode = force_generic_plan');
+      await client.query('SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off');
       return client;
     };
     const [claiming, finishing] = await Promise.all([connect(), connect()]);
@@ -54,27 +70,44 @@ export const peer: Peer = {
       [WORKER, INCARNATION],
     );
 
-    const claim = async (): Promise<readonly Claimed[]> => {
-      const values = [partitions, everywhere(1), everywhere(INCARNATION), randomUUID(), WORKER, BATCH];
-      const { rows } = await claiming.query<{ tasks: readonly Claimed[] }>({ ...claimTasks, values });
-      return rows[0]?.tasks ?? [];
+    // Where the claims have got to in each partition.
+    const afterDueMs = everywhere<number | null>(null);
+    const afterId = everywhere<number | null>(null);
+    const recordsFrom = everywhere<number | null>(null);
+    const claim = async (): Promise<Batch> => {
+      const values = [
+        ...[partitions, everywhere(1), everywhere(INCARNATION), afterDueMs, afterId, recordsFrom],
+        ...[randomUUID(), WORKER, BATCH],
+      ];
+      const { rows } = await claiming.query<Claim>({ ...claimTasks, values });
+      const [reply] = rows;
+      if (reply === undefined) throw new Error('a claim returns one row');
+      const { now_ms, held, oldest, record_id, tasks } = reply;
+      for (const [index, partition] of held.entries()) recordsFrom[partition] = oldest[index] ?? null;
+      const claimed = JSON.parse(tasks) as readonly Claimed[];
+      for (const [id, , partition, , , , dueMs] of claimed)
+        [afterDueMs[partition], afterId[partition]] = [dueMs, id];
+      return { claimedMs: now_ms, record: record_id, tasks: claimed };
     };
-    const finish = async (tasks: readonly Claimed[]) => {
+    const finish = async ({ tasks, claimedMs, record }: Batch) => {
       const each = <T>(value: T) => tasks.map(() => value);
-      const ids = tasks.map(([id]) => id);
-      const attempts = tasks.map((task) => task[5]);
-      const values = [ids, attempts, each(INCARNATION), each('COMPLETED'), each(null), each(null)];
+      const settled = [...new Set(tasks.map(([, , partition]) => partition))];
+      const values = [
+        ...[settled, settled.map(() => record)],
+        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), each(INCARNATION)],
+        ...[WORKER, each(claimedMs), each('COMPLETED'), each(null), each(null)],
+      ];
       await finishing.query({ ...finishTasks, values });
     };
 
     let closing = false;
     const loop = async () => {
-      let tasks = await claim();
+      let batch = await claim();
       while (!closing) {
-        for (const [id] of tasks) onStart(id);
-        const [next] = await Promise.all([claim(), tasks.length > 0 ? finish(tasks) : undefined]);
-        if (next.length === 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-        tasks = next;
+        for (const [, , , , , , , { sample }] of batch.tasks) onStart(sample);
+        const [next] = await Promise.all([claim(), batch.tasks.length > 0 ? finish(batch) : undefined]);
+        if (next.tasks.length === 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        batch = next;
       }
     };
     const done = loop();

@@ -34,8 +34,7 @@ function latency(name: string, title: string, otherPerSecond: number): Scenario 
       { name: P99, digits: 1 },
     ],
     plan(bench) {
-      const names = ['project', 'graphile-worker', 'pg-boss', 'bullmq'] as const;
-      const subjects = contestants(bench, names).map((contestant) => ({
+      const subjects = contestants(bench).map((contestant) => ({
         name: contestant.name,
         setup: contestant.setup,
         measure: () => measure(contestant, bench.options.samples, otherPerSecond),

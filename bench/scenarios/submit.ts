@@ -29,7 +29,7 @@ export const submitScenario: Scenario = {
       measure: () => measure(who, atATime, bench.options.seconds),
     });
     const overHttp: Submitter[] = [...contestants(bench, ['project']), new BareHttpContestant(bench)];
-    const inProcess = contestants(bench, ['graphile-worker', 'pg-boss', 'bullmq']);
+    const inProcess = contestants(bench, ['raw-sql', 'graphile-worker', 'pg-boss', 'bullmq']);
     const subjects = [
       ...overHttp.map((who) => subject(who, OVER_HTTP)),
       ...inProcess.map((who) => subject(who, IN_PROCESS)),

@@ -29,6 +29,8 @@ const sessionSettings = (statementTimeoutMs: number) => ({
   tcp_user_timeout: 10_000,
   idle_in_transaction_session_timeout: statementTimeoutMs,
   plan_cache_mode: 'force_generic_plan',
+  // Made while the tables were small, a plan is kept while they grow: never one that reads a table from end to end.
+  enable_seqscan: 'off',
 });
 
 /**

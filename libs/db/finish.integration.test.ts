@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
-import type { AttemptEnd, Outcome } from './stores.ts';
+import type { AttemptEnd, ClaimedTask } from './stores.ts';
 
 const COMPLETED: AttemptEnd = { kind: 'COMPLETED' };
 
@@ -17,17 +17,14 @@ describe('finish', () => {
     a = await database.worker('a');
     await a.own([0, 1, 2, 3], ++epoch);
   });
-  afterEach(async () => {
-    await database.endTransactions();
-    await database.pool.query('DELETE FROM task');
-  });
+  afterEach(() => database.clear());
 
-  /** A task of `a`'s that runs, and the outcome of that attempt. */
-  async function running(end: AttemptEnd = COMPLETED): Promise<Outcome> {
+  /** A task of `a`'s that runs. */
+  async function running(): Promise<ClaimedTask[]> {
     const { id } = await database.submitOne();
     const { tasks } = await a.claim();
     expect(tasks.map((task) => task.id)).toEqual([id]);
-    return { id, attempt: 1, incarnation: a.incarnation, end };
+    return tasks;
   }
 
   it('records each kind of end, in the order of the batch', async () => {
@@ -39,15 +36,9 @@ describe('finish', () => {
       { kind: 'FAILED', error: 'enough' },
       { kind: 'HANDED_BACK' },
     ];
-    const outcomes = tasks.map(({ id, attempt, incarnation }, index) => ({
-      id,
-      attempt,
-      incarnation,
-      end: ends[index] ?? COMPLETED,
-    }));
-    const stranger = { id: 1_000_000, attempt: 1, incarnation: 'x', end: COMPLETED };
-    const foreign = { ...(outcomes[0] ?? stranger), incarnation: 'another' };
-    expect(await a.execution.finish([foreign, ...outcomes.toReversed()])).toEqual([
+    const outcomes = tasks.map((task, index) => a.outcome(task, ends[index]));
+    const foreign = outcomes.slice(0, 1).map((outcome) => ({ ...outcome, attempt: 2 }));
+    expect(await a.execution.finish([...foreign, ...outcomes.toReversed()], tasks)).toEqual([
       'refused',
       ...outcomes.map(() => 'recorded'),
     ]);
@@ -65,25 +56,35 @@ describe('finish', () => {
   });
 
   it('keeps a retry from its scheduled time, should the clock have been set back meanwhile', async () => {
-    const first = await running({ kind: 'RETRY', delayMs: 0, error: 'first' });
+    const first = await running();
     await database.pool.query(`UPDATE task SET scheduled_at = now() + interval '1 hour'`);
-    await a.execution.finish([first]);
+    await a.finish(first, { kind: 'RETRY', delayMs: 0, error: 'first' });
     expect((await a.claim()).tasks).toEqual([]);
   });
 
   it('counts failures over attempts, and the next attempt is another', async () => {
-    const first = await running({ kind: 'RETRY', delayMs: 0, error: 'first' });
-    await a.execution.finish([first]);
-    expect((await a.claim()).tasks).toMatchObject([{ id: first.id, attempt: 2, failures: 1 }]);
-    const second: Outcome = { ...first, attempt: 2, end: { kind: 'FAILED', error: 'second' } };
+    const first = await running();
+    await a.finish(first, { kind: 'RETRY', delayMs: 0, error: 'first' });
+    const second = (await a.claim()).tasks;
+    expect(second).toMatchObject([{ id: first[0]?.id, attempt: 2, failures: 1 }]);
+    const end = { kind: 'FAILED', error: 'second' } as const;
     // The outcome of the attempt before is foreign by now.
-    expect(await a.execution.finish([first, second])).toEqual(['refused', 'recorded']);
-    expect(await database.tasks.get(first.id)).toMatchObject({
+    expect(await a.finish([...first, ...second], end)).toEqual(['refused', 'recorded']);
+    expect(await database.tasks.get(first[0]?.id ?? 0)).toMatchObject({
       status: 'FAILED',
       attempt: 2,
       failures: 2,
       lastError: 'second',
     });
+  });
+
+  it('writes down who ran the attempt, since when', async () => {
+    const tasks = await running();
+    const before = await database.tasks.get(tasks[0]?.id ?? 0);
+    await a.finish(tasks);
+    const after = await database.tasks.get(tasks[0]?.id ?? 0);
+    expect(after).toMatchObject({ workerId: 'a', startedAtMs: before?.startedAtMs, leaseExpiresAtMs: null });
+    expect(before?.startedAtMs).toBe(Math.ceil(tasks[0]?.claimedAtMs ?? 0));
   });
 
   it.each<AttemptEnd>([
@@ -92,80 +93,153 @@ describe('finish', () => {
     { kind: 'FAILED', error: 'enough' },
     { kind: 'HANDED_BACK' },
   ])('its reply lost, repeated is recorded and changes nothing: $kind', async (end) => {
-    const outcome = await running(end);
-    expect(await a.execution.finish([outcome])).toEqual(['recorded']);
-    const before = await database.row(outcome.id);
-    expect(await a.execution.finish([outcome])).toEqual(['recorded']);
-    expect(await database.row(outcome.id)).toEqual(before);
+    const tasks = await running();
+    expect(await a.finish(tasks, end)).toEqual(['recorded']);
+    const before = await database.row(tasks[0]?.id ?? 0);
+    expect(await a.finish(tasks, end)).toEqual(['recorded']);
+    expect(await database.row(tasks[0]?.id ?? 0)).toEqual(before);
+  });
+
+  it('repeated while the next attempt runs, is recorded and leaves that alone', async () => {
+    const first = await running();
+    await a.finish(first, { kind: 'HANDED_BACK' });
+    const b = await database.worker('b');
+    await b.own([0, 1, 2, 3], ++epoch);
+    const second = (await b.claim()).tasks;
+    expect(await a.finish(first, { kind: 'HANDED_BACK' })).toEqual(['recorded']);
+    expect(await database.row(first[0]?.id ?? 0)).toMatchObject({
+      status: 'RUNNING',
+      attempt: 2,
+      failures: 0,
+    });
+    expect(await b.finish(second)).toEqual(['recorded']);
+    expect(await a.finish(first, { kind: 'HANDED_BACK' })).toEqual(['refused']);
   });
 
   it('repeated while the first is still under way, waits for it and is recorded', async () => {
-    const outcome = await running({ kind: 'RETRY', delayMs: 60_000, error: 'once' });
+    const tasks = await running();
+    const end = { kind: 'RETRY', delayMs: 60_000, error: 'once' } as const;
     const open = await database.begin(a);
-    expect(await open.worker.execution.finish([outcome])).toEqual(['recorded']);
-    const again = a.execution.finish([outcome]);
+    expect(await open.worker.finish(tasks, end)).toEqual(['recorded']);
+    const again = a.finish(tasks, end);
     await database.blocked(a);
     await open.commit();
     expect(await again).toEqual(['recorded']);
-    expect(await database.tasks.get(outcome.id)).toMatchObject({ failures: 1 });
+    expect(await database.tasks.get(tasks[0]?.id ?? 0)).toMatchObject({ failures: 1 });
   });
 
   it('counts after the partition has moved: it is fenced by the attempt, not by ownership', async () => {
-    const outcome = await running();
+    const tasks = await running();
     const b = await database.worker('b');
     await b.own([0, 1, 2, 3], ++epoch);
-    expect(await a.execution.finish([outcome])).toEqual(['recorded']);
+    expect(await a.finish(tasks)).toEqual(['recorded']);
+  });
+
+  it('does not wait for a claim or an acquire of its partition', async () => {
+    const tasks = await running();
+    const open = await database.begin(a);
+    await open.client.query('SELECT FROM partition_owner FOR UPDATE');
+    expect(await a.finish(tasks)).toEqual(['recorded']);
+    await open.rollback();
   });
 
   it('wakes the owner of what waits again and is due soon, and of nothing else', async () => {
-    const outcomes = [await running({ kind: 'HANDED_BACK' })];
-    const { partitionId } = (await database.tasks.get(outcomes[0]?.id ?? 0)) ?? {};
+    const tasks = await running();
+    const { partitionId, scheduledAtMs } = (await database.tasks.get(tasks[0]?.id ?? 0)) ?? {};
     const listener = await database.begin(a);
     const heard: (string | undefined)[] = [];
     listener.client.on('notification', ({ payload }) => heard.push(payload));
     await listener.client.query('LISTEN task_due');
     await listener.commit();
 
-    await a.execution.finish(outcomes);
-    const [again] = (await a.claim()).tasks;
-    await a.execution.finish([
-      { ...(again ?? a.held[0]), end: { kind: 'RETRY', delayMs: 60_000, error: '' } } as Outcome,
-    ]);
+    await a.finish(tasks, { kind: 'HANDED_BACK' });
+    await a.finish((await a.claim()).tasks, { kind: 'RETRY', delayMs: 60_000, error: '' });
     await listener.client.query('SELECT 1');
-    expect(heard).toEqual([String(partitionId)]);
+    expect(heard).toEqual([`${scheduledAtMs}:${partitionId}`]);
   });
 
   it('cuts and cleans the text of an error so that the column takes it', async () => {
-    const outcome = await running({ kind: 'FAILED', error: `a\0b${'x'.repeat(10_000)}` });
-    expect(await a.execution.finish([outcome])).toEqual(['recorded']);
-    expect((await database.tasks.get(outcome.id))?.lastError).toMatch(/^a\uFFFDbx{1997}$/);
+    const tasks = await running();
+    expect(await a.finish(tasks, { kind: 'FAILED', error: `a\0b${'x'.repeat(10_000)}` })).toEqual([
+      'recorded',
+    ]);
+    expect((await database.tasks.get(tasks[0]?.id ?? 0))?.lastError).toMatch(/^a\uFFFDbx{1997}$/);
+  });
+
+  describe('and the record of the claim', () => {
+    it('goes with the last outcome only; until then the others of it run', async () => {
+      await database.submit(['x', 'y', 'z'], { partition: 0 });
+      const { tasks } = await a.claim();
+      const [x, y, z] = tasks as [ClaimedTask, ClaimedTask, ClaimedTask];
+      expect(await a.finish([y], COMPLETED, [])).toEqual(['recorded']);
+      expect(await a.finish([x], { kind: 'HANDED_BACK' }, [])).toEqual(['recorded']);
+      expect(await database.records()).toEqual({ 0: [3] });
+      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id: z.id, attempt: 1 }]);
+      // What waits again does so though a record names an attempt of it.
+      expect((await a.claim()).tasks).toMatchObject([{ id: x.id, attempt: 2 }]);
+      expect(await a.finish([z])).toEqual(['recorded']);
+      expect(await database.records()).toEqual({ 0: [1] });
+      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id: x.id, attempt: 2 }]);
+    });
+
+    it('goes by partition: those of the same claim elsewhere stay', async () => {
+      await database.submit(['x'], { partition: 0 });
+      await database.submit(['y'], { partition: 1 });
+      const { tasks } = await a.claim();
+      await a.finish(tasks.slice(0, 1));
+      expect(await database.records()).toEqual({ 1: [1] });
+      expect(await database.row(tasks[1]?.id ?? 0)).toMatchObject({ status: 'RUNNING' });
+    });
+
+    it('may go without any outcome, as all have been recorded before', async () => {
+      const tasks = await running();
+      await a.finish(tasks, COMPLETED, []);
+      expect(await a.finish([], COMPLETED, tasks)).toEqual([]);
+      expect(await database.records()).toEqual({});
+    });
   });
 
   describe('when removal was requested', () => {
     it.each<AttemptEnd>([COMPLETED, { kind: 'RETRY', delayMs: 0, error: 'again' }, { kind: 'HANDED_BACK' }])(
-      'the record goes, however the attempt ended: $kind',
+      'the task goes, however the attempt ended: $kind',
       async (end) => {
-        const outcome = await running(end);
-        expect(await database.tasks.remove(outcome.id)).toBe('cancelling');
-        expect(await database.tasks.remove(outcome.id)).toBe('cancelling');
+        const tasks = await running();
+        const [{ id } = { id: 0 }] = tasks;
+        expect(await database.tasks.remove(id)).toBe('cancelling');
+        expect(await database.tasks.remove(id)).toBe('cancelling');
         expect(await a.execution.running([a.incarnation])).toMatchObject([{ cancelRequested: true }]);
 
-        expect(await a.execution.finish([outcome])).toEqual(['recorded']);
-        expect(await database.tasks.get(outcome.id)).toBeNull();
+        expect(await a.finish(tasks, end)).toEqual(['recorded']);
+        expect(await database.tasks.get(id)).toBeNull();
+        expect(await database.records()).toEqual({});
         // The reply lost, the same again.
-        expect(await a.execution.finish([outcome])).toEqual(['recorded']);
+        expect(await a.finish(tasks, end)).toEqual(['recorded']);
       },
     );
 
-    it('and the request is not yet committed, the outcome waits for it, and the record goes', async () => {
-      const outcome = await running({ kind: 'RETRY', delayMs: 0, error: 'again' });
-      const request = await database.begin(a);
-      await request.client.query('UPDATE task SET cancel_requested_at = now() WHERE id = $1', [outcome.id]);
-      const finished = a.execution.finish([outcome]);
+    it('and the request is not yet committed, the outcome waits for it, and the task goes', async () => {
+      const tasks = await running();
+      const request = await database.begin(await database.worker('api'));
+      await request.client.query('SELECT remove_task($1)', [tasks[0]?.id]);
+      const finished = a.finish(tasks, { kind: 'RETRY', delayMs: 0, error: 'again' });
       await database.blocked(a);
       await request.commit();
       expect(await finished).toEqual(['recorded']);
-      expect(await database.tasks.get(outcome.id)).toBeNull();
+      expect(await database.tasks.get(tasks[0]?.id ?? 0)).toBeNull();
+      expect((await a.claim()).tasks).toEqual([]);
+    });
+
+    it('wakes nobody for what goes', async () => {
+      const tasks = await running();
+      await database.tasks.remove(tasks[0]?.id ?? 0);
+      const listener = await database.begin(a);
+      const heard: (string | undefined)[] = [];
+      listener.client.on('notification', ({ payload }) => heard.push(payload));
+      await listener.client.query('LISTEN task_due');
+      await listener.commit();
+      await a.finish(tasks, { kind: 'HANDED_BACK' });
+      await listener.client.query('SELECT 1');
+      expect(heard).toEqual([]);
     });
   });
 });

@@ -4,12 +4,13 @@ import { createTestDatabase } from '../testing/postgres.ts';
 import type { TestDatabase } from '../testing/postgres.ts';
 import { bootstrapDatabase, PartitionCountError } from './bootstrap.ts';
 import { withConnection } from './client.ts';
-import { loadMigrations, migrate, MigrationError } from './migrate.ts';
+import { loadFunctions, loadMigrations, migrate, MigrationError } from './migrate.ts';
 import type { Migration } from './migrate.ts';
-import { clusterMeta, partitionOwner, task, workerSession } from './schema.ts';
+import { claimRecord, clusterMeta, partitionOwner, task, workerSession } from './schema.ts';
 import { StoreNotInitialisedError, StoreUnavailableError } from './stores.ts';
 
 const ONE: Migration = { version: 1, name: '0001-one', sql: 'CREATE TABLE one (n integer)' };
+const ALL = [...loadMigrations(), ...loadFunctions()].map(({ name }) => name);
 const TWO: Migration = { version: 2, name: '0002-two', sql: 'ALTER TABLE one ADD COLUMN m integer' };
 
 describe('cluster-init’s work on the database', () => {
@@ -25,8 +26,8 @@ describe('cluster-init’s work on the database', () => {
     withConnection(url, async (client) => (await client.query<Record<string, unknown>>(text)).rows);
 
   describe('migrate', () => {
-    it('applies all of this build’s migrations once', async () => {
-      expect(await migrate({ url })).toEqual(loadMigrations().map(({ name }) => name));
+    it('applies all of this build’s migrations and functions once', async () => {
+      expect(await migrate({ url })).toEqual(ALL);
       const history = await query('SELECT * FROM schema_migration');
       expect(await migrate({ url })).toEqual([]);
       expect(await query('SELECT * FROM schema_migration')).toEqual(history);
@@ -39,7 +40,7 @@ describe('cluster-init’s work on the database', () => {
 
     it('run by several at once, is done once', async () => {
       const results = await Promise.all([1, 2, 3].map(() => migrate({ url })));
-      expect(results.flat()).toEqual(loadMigrations().map(({ name }) => name));
+      expect(results.flat().toSorted()).toEqual(ALL);
     });
 
     it('undoes a migration that fails, keeps those before it, and can be run again', async () => {
@@ -89,11 +90,11 @@ describe('cluster-init’s work on the database', () => {
 
     it('makes the tables that drizzle is told of', async () => {
       await migrate({ url });
-      for (const table of [clusterMeta, partitionOwner, workerSession, task]) {
+      for (const table of [clusterMeta, partitionOwner, workerSession, task, claimRecord]) {
         const { name, columns } = getTableConfig(table);
         const rows = await query(
-          `SELECT column_name AS name, data_type AS type, is_nullable = 'NO' AS "notNull"
-           FROM information_schema.columns WHERE table_name = '${name}' ORDER BY ordinal_position`,
+          `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS "notNull"
+           FROM pg_attribute WHERE attrelid = '${name}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
         );
         expect(rows).toEqual(
           columns.map((column) => ({

@@ -1,4 +1,7 @@
-/** Brings a database to the schema of this build: migrations/NNNN-name.sql, in order, each once. */
+/**
+ * Brings a database to the schema of this build: migrations/NNNN-name.sql, in order, each once; then functions/NAME.sql,
+ * each in the form it has now. A function whose arguments or result change needs a migration that drops the old one.
+ */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import type pg from 'pg';
@@ -10,6 +13,13 @@ export interface Migration {
   readonly version: number;
   /** The file's: `0001-task-scheduler`. */
   readonly name: string;
+  readonly sql: string;
+}
+
+export interface SqlFunction {
+  /** The file's and the function's. */
+  readonly name: string;
+  /** CREATE OR REPLACE */
   readonly sql: string;
 }
 
@@ -33,9 +43,11 @@ const LOCK_TIMEOUT_MS = 60_000;
 export function migrate(options: {
   readonly url: string;
   readonly migrations?: readonly Migration[];
+  readonly functions?: readonly SqlFunction[];
   readonly lockTimeoutMs?: number;
 }): Promise<string[]> {
   const { url, migrations = loadMigrations(), lockTimeoutMs = LOCK_TIMEOUT_MS } = options;
+  const functions = options.functions ?? (options.migrations === undefined ? loadFunctions() : []);
   return withConnection(url, async (client) => {
     const applied: string[] = [];
     for (const migration of migrations) {
@@ -51,6 +63,11 @@ export function migrate(options: {
         applied.push(migration.name);
       });
     }
+    await inTransaction(client, async () => {
+      if (functions.length === 0) return;
+      await lockClusterInit(client, lockTimeoutMs);
+      for (const { name, sql } of functions) if (await replaceFunction(client, name, sql)) applied.push(name);
+    });
     return applied;
   });
 }
@@ -87,6 +104,28 @@ async function isApplied(
     }
   }
   return history.some(({ version }) => version === migration.version);
+}
+
+/** Whether it was another before. */
+async function replaceFunction(client: pg.Client, name: string, sql: string): Promise<boolean> {
+  const { rows } = await client.query<{ comment: string | null }>(
+    `SELECT obj_description(to_regproc($1), 'pg_proc') AS comment`,
+    [name],
+  );
+  const comment = `libs/db/functions/${name}.sql, ${checksum(sql)}`;
+  if (rows[0]?.comment === comment) return false;
+  await client.query(sql);
+  await client.query(`COMMENT ON FUNCTION ${name} IS '${comment}'`);
+  return true;
+}
+
+/** The functions of this build. */
+export function loadFunctions(directory = new URL('./functions/', import.meta.url)): SqlFunction[] {
+  const files = readdirSync(directory).filter((file) => file.endsWith('.sql'));
+  return files.sort().map((file) => ({
+    name: file.slice(0, -'.sql'.length),
+    sql: readFileSync(new URL(file, directory), 'utf8'),
+  }));
 }
 
 /** The migrations of this build. */

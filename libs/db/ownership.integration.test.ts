@@ -18,7 +18,8 @@ describe('ownership', () => {
     await database.pool.query(
       'UPDATE partition_owner SET epoch = 0, owner = NULL, incarnation = NULL, acquired_at = NULL',
     );
-    await database.pool.query('DELETE FROM task; DELETE FROM worker_session');
+    await database.clear();
+    await database.pool.query('DELETE FROM worker_session');
     a = await database.worker('a');
     b = await database.worker('b');
   });
@@ -264,7 +265,7 @@ describe('ownership', () => {
     it('is ended at once where nothing hangs on it any more, and only there', async () => {
       await a.own([0], 1);
       await database.submitOne({ partition: 0 });
-      const [task] = (await a.claim()).tasks;
+      const { tasks } = await a.claim();
       await a.ownership.endSession(a.incarnation);
       expect(await sessions()).toContain(a.incarnation);
 
@@ -272,9 +273,7 @@ describe('ownership', () => {
       await a.ownership.endSession(a.incarnation);
       expect(await sessions()).toContain(a.incarnation);
 
-      await a.execution.finish([
-        { id: task?.id ?? 0, attempt: 1, incarnation: a.incarnation, end: { kind: 'COMPLETED' } },
-      ]);
+      await a.finish(tasks);
       await a.ownership.endSession(a.incarnation);
       expect(await sessions()).toEqual([b.incarnation]);
     });

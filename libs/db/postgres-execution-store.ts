@@ -2,9 +2,10 @@ import { invariant } from '../core/invariant.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
-import { StoreUnavailableError } from './stores.ts';
 import type {
+  Beyond,
   ClaimedTask,
+  ClaimRecord,
   ExecutionStore,
   Held,
   Outcome,
@@ -20,9 +21,7 @@ const finishTasks = loadStatement('finish-tasks');
 const runningTasks = loadStatement('running-tasks');
 const recoverTasks = loadStatement('recover-tasks');
 
-/** Rows someone else was changing while we waited for them are asked for again, at most so often. */
-const FINISH_ROUNDS = 5;
-const RECOVER_BATCH = 500;
+const RECOVER_RECORDS = 100;
 const RECOVER_ROUNDS = 40;
 /** Longer texts of errors are cut: the column is for people. */
 const MAX_ERROR_CHARS = 2_000;
@@ -31,65 +30,85 @@ type ClaimedColumns = [
   id: number,
   name: string,
   partition: number,
-  epoch: number,
-  incarnation: string,
   attempt: number,
   failures: number,
   scheduledAtMs: number,
+  dueAtMs: number,
+  payload?: Json,
 ];
+
+interface PeekRow {
+  readonly now_ms: number;
+  readonly due: [number, number][];
+  readonly others: boolean;
+}
+
+interface ClaimRow {
+  readonly now_ms: number;
+  readonly held: number[];
+  readonly oldest: number[];
+  readonly record_id: number;
+  /** JSON of {@link ClaimedColumns}[] */
+  readonly tasks: string;
+}
 
 /** Claims and outcomes. `db` stays the caller's to close. */
 export function postgresExecutionStore({ db }: { readonly db: Database }): ExecutionStore {
   return {
-    async peek(partitions, horizonMs) {
-      const row = await runForOne<{ now_ms: number; due: [number, number][] }>(db, peekDue, [
-        partitions,
+    async peek(partitions, horizonMs, own) {
+      const row = await runForOne<PeekRow>(db, peekDue, [
+        partitions.map(({ partition }) => partition),
+        ...positions(partitions),
         horizonMs,
+        own,
       ]);
-      return { dbNowMs: row.now_ms, due: row.due.map(([partition, dueAtMs]) => ({ partition, dueAtMs })) };
+      const due = row.due.map(([partition, dueAtMs]) => ({ partition, dueAtMs }));
+      return { dbNowMs: row.now_ms, due, othersRun: row.others };
     },
     async claim({ claimId, workerId, held, limit }) {
-      const row = await runForOne<{ now_ms: number; held: number[]; tasks: ClaimedColumns[] }>(
-        db,
-        claimTasks,
-        [...columns(held), claimId, workerId, limit],
-      );
-      return { dbNowMs: row.now_ms, held: row.held, tasks: row.tasks.map(toClaimedTask) };
+      const row = await runForOne<ClaimRow>(db, claimTasks, [
+        ...[...columns(held), ...positions(held)],
+        ...[claimId, workerId, limit],
+      ]);
+      const { now_ms: dbNowMs, held: stood, oldest: oldestRecords } = row;
+      return { dbNowMs, held: stood, oldestRecords, tasks: toClaimedTasks(row, held) };
     },
     async payloads(attempts) {
       const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [
         attempts.map(({ id }) => id),
         attempts.map(({ attempt }) => attempt),
         attempts.map(({ incarnation }) => incarnation),
+        attempts.map(({ partition }) => partition),
+        attempts.map(({ record }) => record),
       ]);
       return new Map(rows.map(({ id, payload }) => [id, payload]));
     },
-    finish: (outcomes) => finish(db, outcomes),
+    finish: (outcomes, settled) => finish(db, outcomes, settled),
     running: (incarnations) => run<RunningRow & object>(db, runningTasks, [incarnations]),
     recover: (request) => recover(db, request),
   };
 }
 
-async function finish(db: Database, outcomes: readonly Outcome[]): Promise<OutcomeResult[]> {
-  const results = new Array<OutcomeResult | 'changing'>(outcomes.length).fill('changing');
-  for (let round = 1; round <= FINISH_ROUNDS; round++) {
-    const open = [...results.keys()].filter((index) => results[index] === 'changing');
-    if (open.length === 0) break;
-    const batch = open.map((index) => outcomes[index]).filter((outcome) => outcome !== undefined);
-    const rows = await run<{ result: OutcomeResult | 'changing' }>(db, finishTasks, [
-      batch.map(({ id }) => id),
-      batch.map(({ attempt }) => attempt),
-      batch.map(({ incarnation }) => incarnation),
-      batch.map(({ end }) => end.kind),
-      batch.map(({ end }) => (end.kind === 'RETRY' ? end.delayMs : null)),
-      batch.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
-    ]);
-    for (const [position, { result }] of rows.entries()) results[open[position] ?? -1] = result;
-  }
-  return results.map((result) => {
-    if (result === 'changing') throw new StoreUnavailableError('outcomes kept changing under our feet');
-    return result;
-  });
+async function finish(
+  db: Database,
+  outcomes: readonly Outcome[],
+  settled: readonly ClaimRecord[],
+): Promise<OutcomeResult[]> {
+  const { counted } = await runForOne<{ counted: number[] | null }>(db, finishTasks, [
+    settled.map(({ partition }) => partition),
+    settled.map(({ record }) => record),
+    outcomes.map(({ id }) => id),
+    outcomes.map(({ attempt }) => attempt),
+    outcomes.map(({ incarnation }) => incarnation),
+    outcomes[0]?.workerId ?? '',
+    outcomes.map(({ claimedAtMs }) => claimedAtMs),
+    outcomes.map(({ end }) => end.kind),
+    outcomes.map(({ end }) => (end.kind === 'RETRY' ? end.delayMs : null)),
+    outcomes.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
+  ]);
+  if (counted === null) return outcomes.map(() => 'recorded');
+  const ordinals = new Set(counted);
+  return outcomes.map((_, index) => (ordinals.has(index + 1) ? 'recorded' : 'refused'));
 }
 
 /** An error's text as the column takes it: no NUL, and not without bounds. */
@@ -106,24 +125,42 @@ async function recover(
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
     const rows = await run<Recovered & object>(db, recoverTasks, [
       ...columns(held),
-      RECOVER_BATCH,
+      RECOVER_RECORDS,
       delaysMs,
       incarnations,
     ]);
     recovered.push(...rows);
-    if (rows.length < RECOVER_BATCH) break;
+    if (rows.length === 0) break;
   }
   return recovered;
 }
 
-function toClaimedTask(columns: ClaimedColumns): ClaimedTask {
-  const [id, name, partition, epoch, incarnation, attempt, failures, scheduledAtMs] = columns;
-  invariant(Number.isSafeInteger(id) && Number.isSafeInteger(epoch), 'an id or epoch is no safe integer');
-  return { id, name, partition, epoch, incarnation, attempt, failures, scheduledAtMs };
+function toClaimedTasks(
+  { now_ms: claimedAtMs, record_id: record, tasks }: ClaimRow,
+  held: readonly Held[],
+): ClaimedTask[] {
+  const fences = new Map(held.map((part) => [part.partition, part]));
+  return (JSON.parse(tasks) as ClaimedColumns[]).map(
+    ([id, name, partition, attempt, failures, scheduledAtMs, dueAtMs, ...payload]) => {
+      const fence = fences.get(partition);
+      invariant(fence !== undefined && Number.isSafeInteger(id), 'a claim returned what was not asked for');
+      return {
+        ...{ id, name, partition, epoch: fence.epoch, incarnation: fence.incarnation, record, claimedAtMs },
+        ...{ attempt, failures, scheduledAtMs, dueAtMs },
+        ...(payload.length > 0 && { payload: payload[0] }),
+      };
+    },
+  );
 }
 
 const columns = (held: readonly Held[]): [number[], number[], string[]] => [
   held.map(({ partition }) => partition),
   held.map(({ epoch }) => epoch),
   held.map(({ incarnation }) => incarnation),
+];
+
+const positions = (beyond: readonly Beyond[]): (number | null)[][] => [
+  beyond.map(({ after }) => after?.dueAtMs ?? null),
+  beyond.map(({ after }) => after?.id ?? null),
+  beyond.map(({ oldestRecord }) => oldestRecord ?? null),
 ];

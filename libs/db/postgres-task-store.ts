@@ -5,7 +5,7 @@ import { invariant } from '../core/invariant.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { toStoreError } from './pg-errors.ts';
-import { clusterMeta, epochMs, partitionOwner, task, workerSession } from './schema.ts';
+import { clusterMeta, epochMs, partitionOwner, taskState, workerSession } from './schema.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
 import type { ClusterMeta, NewTask, RemoveResult, TaskRecord, TaskStore } from './stores.ts';
@@ -107,26 +107,29 @@ function toJsonText(payload: NewTask['payload']): string {
 async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | null> {
   const [record] = await orm
     .select({
-      id: task.id,
-      name: task.name,
-      key: task.key,
-      partitionId: task.partitionId,
+      id: taskState.id,
+      name: taskState.name,
+      key: taskState.key,
+      partitionId: taskState.partitionId,
       // Raw: drizzle would parse a payload that is a string once more, and make a number of "0".
-      payload: sql<Json>`${task.payload}`,
-      status: task.status,
-      scheduledAtMs: epochMs(task.scheduledAt),
-      createdAtMs: epochMs(task.createdAt),
-      attempt: task.attempt,
-      failures: task.failures,
-      startedAtMs: epochMs(task.startedAt),
-      completedAtMs: epochMs(task.completedAt),
-      workerId: task.workerId,
+      payload: sql<Json>`${taskState.payload}`,
+      status: taskState.status,
+      scheduledAtMs: epochMs(taskState.scheduledAt),
+      createdAtMs: epochMs(taskState.createdAt),
+      attempt: taskState.attempt,
+      failures: taskState.failures,
+      startedAtMs: epochMs(taskState.startedAt),
+      completedAtMs: epochMs(taskState.completedAt),
+      workerId: taskState.workerId,
       leaseExpiresAtMs: epochMs(workerSession.expiresAt),
-      lastError: task.lastError,
+      lastError: taskState.lastError,
     })
-    .from(task)
-    .leftJoin(workerSession, and(eq(workerSession.incarnation, task.incarnation), eq(task.status, 'RUNNING')))
-    .where(eq(task.id, id));
+    .from(taskState)
+    .leftJoin(
+      workerSession,
+      and(eq(workerSession.incarnation, taskState.incarnation), eq(taskState.status, 'RUNNING')),
+    )
+    .where(eq(taskState.id, id));
   return record ?? null;
 }
 

@@ -24,17 +24,11 @@ describe('recover', () => {
     lost = (await a.claim()).tasks[0] as ClaimedTask;
     await b.own([0, 1, 2, 3], ++epoch);
   });
-  afterEach(async () => {
-    await database.endTransactions();
-    await database.pool.query('DELETE FROM task');
-  });
+  afterEach(() => database.clear());
 
   const recover = (delaysMs = AT_ONCE, worker = b) =>
     worker.execution.recover({ held: worker.held, own: [], delaysMs });
-  const outcomeOfA = () =>
-    a.execution.finish([
-      { id: lost.id, attempt: lost.attempt, incarnation: a.incarnation, end: { kind: 'COMPLETED' } },
-    ]);
+  const outcomeOfA = () => a.finish([lost]);
 
   it('leaves an attempt alone while its claimer’s lease lasts', async () => {
     expect(await recover()).toEqual([]);
@@ -117,56 +111,6 @@ describe('recover', () => {
     expect(await recover()).toHaveLength(1);
   });
 
-  describe('after the database was away from everybody', () => {
-    /** `worker` renewed for the last time `agoMs` before now. */
-    const lastRenewed = (worker: WorkerUnderTest, agoMs: number) =>
-      database.pool.query(
-        `UPDATE worker_session SET expires_at = now() + (lease_ms - $2::integer) * interval '1 millisecond'
-         WHERE incarnation = $1`,
-        [worker.incarnation, agoMs],
-      );
-    const unbrokenSeconds = async (incarnation: string) => {
-      const { rows } = await database.pool.query<{ seconds: number }>(
-        'SELECT extract(epoch FROM now() - unbroken_since)::float8 AS seconds FROM worker_session WHERE incarnation = $1',
-        [incarnation],
-      );
-      return rows[0]?.seconds ?? Number.NaN;
-    };
-
-    it('a statement that was on its way all the time recovers nothing: the caller has not renewed yet', async () => {
-      await database.expireLease(a);
-      await lastRenewed(b, 45_000);
-      expect(await recover()).toEqual([]);
-    });
-
-    it('nothing is recovered for one lease length after the caller’s renewal', async () => {
-      await database.expireLease(a);
-      await lastRenewed(b, 45_000);
-      await b.ownership.renew('b', [b.incarnation], 60_000);
-      expect(await unbrokenSeconds(b.incarnation)).toBeLessThan(30);
-      expect(await recover()).toEqual([]);
-      await database.pool.query(
-        `UPDATE worker_session SET unbroken_since = now() - interval '61 s' WHERE incarnation = $1`,
-        [b.incarnation],
-      );
-      expect(await recover()).toHaveLength(1);
-    });
-
-    it('a renewal that is merely a little late breaks nothing', async () => {
-      await lastRenewed(b, 35_000);
-      await b.ownership.renew('b', [b.incarnation], 60_000);
-      expect(await unbrokenSeconds(b.incarnation)).toBeGreaterThan(3_000);
-    });
-
-    it('a process that has just started waits; one that has a new session goes on as before', async () => {
-      await b.ownership.renew('b', [`${b.incarnation}-next`], 60_000);
-      expect(await unbrokenSeconds(`${b.incarnation}-next`)).toBeGreaterThan(3_000);
-      await lastRenewed(a, 45_000);
-      await a.ownership.renew('a', [`${a.incarnation}-next`], 60_000);
-      expect(await unbrokenSeconds(`${a.incarnation}-next`)).toBeLessThan(30);
-    });
-  });
-
   it('waits for a renewal under way, which saves the attempt', async () => {
     await database.expireLease(a);
     const renewal = await database.begin(a);
@@ -203,16 +147,26 @@ describe('recover', () => {
     expect(await late).toEqual(['refused']);
   });
 
-  it('passes by an outcome that is being recorded', async () => {
+  it('waits for an outcome that is being recorded, which counts', async () => {
     await database.expireLease(a);
     const outcome = await database.begin(a);
-    await outcome.worker.execution.finish([
-      { id: lost.id, attempt: 1, incarnation: a.incarnation, end: { kind: 'COMPLETED' } },
-    ]);
-    expect(await recover()).toEqual([]);
+    await outcome.worker.finish([lost]);
+    const recovered = recover();
+    await database.blocked(b);
     await outcome.commit();
+    expect(await recovered).toEqual([]);
+    expect(await database.tasks.get(lost.id)).toMatchObject({ status: 'COMPLETED', failures: 0 });
     expect(await recover()).toEqual([]);
-    expect(await database.tasks.get(lost.id)).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  it('waits for an outcome that is being recorded, and charges the attempt where that comes to nothing', async () => {
+    await database.expireLease(a);
+    const outcome = await database.begin(a);
+    await outcome.worker.finish([lost]);
+    const recovered = recover();
+    await database.blocked(b);
+    await outcome.rollback();
+    expect(await recovered).toMatchObject([{ id: lost.id, became: 'PENDING' }]);
   });
 
   it('waits behind a higher epoch, and then recovers nothing', async () => {
@@ -238,15 +192,5 @@ describe('recover', () => {
       [a.incarnation],
     );
     expect(rows).toEqual([{ cut: true, alive: true }]);
-  });
-
-  it('more than one batch of a worker that ran very much', async () => {
-    await a.own([0, 1, 2, 3], ++epoch);
-    await database.submit(Array.from({ length: 600 }, (_, index) => `n${index}`));
-    for (let claimed = -1; claimed !== 0;) claimed = (await a.claim(200)).tasks.length;
-    await b.own([0, 1, 2, 3], ++epoch);
-    await database.expireLease(a);
-    expect(await recover()).toHaveLength(601);
-    expect(await recover()).toEqual([]);
   });
 });

@@ -1,5 +1,16 @@
 /** The tables as drizzle sees them, for reads off the hot path. migrations/ make them; a test compares the two. */
-import { bigint, boolean, integer, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  integer,
+  jsonb,
+  pgTable,
+  pgView,
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
 import { sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { SQL } from 'drizzle-orm';
@@ -33,7 +44,7 @@ export const workerSession = pgTable('worker_session', {
   startedAt: time('started_at').notNull().defaultNow(),
 });
 
-export const task = pgTable('task', {
+const taskColumns = {
   id: count('id').primaryKey().generatedByDefaultAsIdentity(),
   partitionId: integer('partition_id').notNull(),
   status: text('status').$type<TaskStatus>().notNull().default('PENDING'),
@@ -45,15 +56,35 @@ export const task = pgTable('task', {
   startedAt: time('started_at'),
   completedAt: time('completed_at'),
   cancelRequestedAt: time('cancel_requested_at'),
-  epoch: count('epoch'),
-  claimId: uuid('claim_id'),
   incarnation: text('incarnation'),
   workerId: text('worker_id'),
   name: text('name').notNull(),
   key: text('key'),
   lastError: text('last_error'),
   payload: jsonb('payload').$type<Json>().notNull(),
-});
+};
+
+/** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */
+export const task = pgTable('task', taskColumns);
+
+export const claimRecord = pgTable(
+  'claim_record',
+  {
+    partitionId: integer('partition_id').notNull(),
+    id: count('id').notNull(),
+    claimId: uuid('claim_id').notNull(),
+    incarnation: text('incarnation').notNull(),
+    workerId: text('worker_id').notNull(),
+    epoch: count('epoch').notNull(),
+    claimedAt: time('claimed_at').notNull().defaultNow(),
+    taskIds: count('task_ids').array().notNull(),
+    attempts: integer('attempts').array().notNull(),
+  },
+  ({ partitionId, id }) => [primaryKey({ columns: [partitionId, id] })],
+);
+
+/** Both together, as readers see a task. */
+export const taskState = pgView('task_state', taskColumns).existing();
 
 /** A time column in milliseconds since the Unix epoch, whatever its year; null stays null. */
 export function epochMs(column: AnyPgColumn<{ notNull: true }>): SQL<number>;

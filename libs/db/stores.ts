@@ -133,20 +133,45 @@ export interface Held extends PartitionEpoch {
   readonly incarnation: string;
 }
 
-export interface ClaimedTask {
+/** A place in a partition's tasks, ordered by due time and then id. */
+export interface Position {
+  readonly dueAtMs: number;
+  readonly id: TaskId;
+}
+
+/** A partition to be searched for tasks beyond a position; from the beginning where there is none. */
+export interface Beyond {
+  readonly partition: number;
+  readonly after?: Position | undefined;
+  /** No record of a claim stands there that is older. */
+  readonly oldestRecord?: number | undefined;
+}
+
+/** A record of a claim: what it took in one partition. */
+export interface ClaimRecord {
+  readonly partition: number;
+  readonly record: number;
+}
+
+export interface ClaimedTask extends ClaimRecord {
   readonly id: TaskId;
   readonly name: string;
-  readonly partition: number;
   readonly epoch: number;
   readonly incarnation: string;
   readonly attempt: number;
   readonly failures: number;
   readonly scheduledAtMs: number;
+  readonly dueAtMs: number;
+  readonly claimedAtMs: number;
+  /** Where it is short and came with the claim. */
+  readonly payload?: Json;
 }
 
 export interface ClaimResult {
   /** Partitions whose fence held: where one asked for is missing, it is owned by someone else by now. */
   readonly held: number[];
+  /** For each of them, the oldest record of a claim that stands there, or that may ever stand there from now on. */
+  readonly oldestRecords: number[];
   readonly tasks: ClaimedTask[];
   readonly dbNowMs: number;
 }
@@ -162,6 +187,8 @@ export interface Outcome {
   readonly id: TaskId;
   readonly attempt: number;
   readonly incarnation: string;
+  readonly workerId: string;
+  readonly claimedAtMs: number;
   readonly end: AttemptEnd;
 }
 
@@ -185,27 +212,34 @@ export interface Recovered {
 }
 
 export interface ExecutionStore {
-  /** The earliest due time of each of `partitions` that has a PENDING task due within `horizonMs`. Takes no locks. */
+  /**
+   * The earliest due time of each of `partitions` that has a PENDING task due within `horizonMs`, and whether others than
+   * `own` incarnations run anything in them. Takes no locks.
+   */
   peek(
-    partitions: readonly number[],
+    partitions: readonly Beyond[],
     horizonMs: number,
-  ): Promise<{ dbNowMs: number; due: { partition: number; dueAtMs: number }[] }>;
+    own: readonly string[],
+  ): Promise<{ dbNowMs: number; due: { partition: number; dueAtMs: number }[]; othersRun: boolean }>;
   /**
    * Claims up to `limit` due PENDING tasks of `held`, oldest due first, where each partition's fence (epoch and
-   * incarnation) still stands. Only small columns: payloads are read apart, without locks.
+   * incarnation) still stands; fewer may be all that are due, or all that fit. Long payloads are read apart.
    */
   claim(request: {
     readonly claimId: string;
     readonly workerId: string;
-    readonly held: readonly Held[];
+    readonly held: readonly (Held & Beyond)[];
     readonly limit: number;
   }): Promise<ClaimResult>;
   /** Of those attempts that are still running as the database knows it; the others are missing. */
   payloads(
-    attempts: readonly Pick<ClaimedTask, 'id' | 'attempt' | 'incarnation'>[],
+    attempts: readonly Pick<ClaimedTask, 'id' | 'attempt' | 'incarnation' | 'partition' | 'record'>[],
   ): Promise<Map<TaskId, Json>>;
-  /** Records outcomes, each at most once, fenced by (id, attempt, incarnation, RUNNING). In the order of `outcomes`. */
-  finish(outcomes: readonly Outcome[]): Promise<OutcomeResult[]>;
+  /**
+   * Records outcomes, each at most once, fenced by the attempt. In the order of `outcomes`.
+   * @param settled the records all of whose tasks have ended with these outcomes or before
+   */
+  finish(outcomes: readonly Outcome[], settled: readonly ClaimRecord[]): Promise<OutcomeResult[]>;
   /** What the database believes `incarnations` to be running: the read-back after a lost reply, and the cancellations. */
   running(incarnations: readonly string[]): Promise<RunningRow[]>;
   /**

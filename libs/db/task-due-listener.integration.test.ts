@@ -23,17 +23,21 @@ describe('task-due listener', () => {
 
   function listen(url = database.url) {
     const due: (readonly number[] | '*')[] = [];
+    const since: number[] = [];
     const states: boolean[] = [];
     const listener = new TaskDueListener({
       url,
       applicationName: 'listener',
-      onDue: (partitions) => due.push(partitions),
+      onDue: (partitions, sinceMs) => {
+        due.push(partitions);
+        since.push(sinceMs);
+      },
       onListening: (listening) => states.push(listening),
       clock: systemClock,
       random: systemRandom,
     });
     listeners.push(listener);
-    return { listener, due, states };
+    return { listener, due, since, states };
   }
 
   const killConnections = () =>
@@ -41,12 +45,24 @@ describe('task-due listener', () => {
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listener'`,
     );
 
-  it('asks for a look at all once it listens, then names the partitions of what is submitted', async () => {
-    const { due } = listen();
+  it('asks for a look at all once it listens, then names the partitions of what is submitted, and since when', async () => {
+    const { due, since } = listen();
     await eventually('it listens', () => due.length === 1, WITHIN);
-    const [task] = await database.submit(['now']);
+    const task = await database.submitOne({ scheduledAtMs: Date.now() + 2_000 });
     await eventually('it hears', () => due.length === 2, WITHIN);
-    expect(due).toEqual(['*', [task?.partitionId]]);
+    expect(due).toEqual(['*', [task.partitionId]]);
+    expect(since).toEqual([-Infinity, task.scheduledAtMs]);
+  });
+
+  it('of a notification of all, says since when; of one it does not understand, that anything may be due', async () => {
+    const { due, since } = listen();
+    await eventually('it listens', () => due.length === 1, WITHIN);
+    for (const payload of ['1500:*', '1500:3,7', '', '3,7', 'x:*']) {
+      await database.pool.query('SELECT pg_notify($1, $2)', ['task_due', payload]);
+    }
+    await eventually('it hears', () => due.length === 6, WITHIN);
+    expect(due.slice(1)).toEqual(['*', [3, 7], '*', '*', '*']);
+    expect(since.slice(1)).toEqual([1_500, 1_500, -Infinity, -Infinity, -Infinity]);
   });
 
   it('connects again when its connection is lost, and asks for a look at all', async () => {

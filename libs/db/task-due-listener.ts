@@ -8,8 +8,8 @@ import type { Random } from '../core/random.ts';
 export interface TaskDueListenerOptions {
   readonly url: string;
   readonly applicationName: string;
-  /** These partitions have something due soon; `'*'`: any may, look at all. */
-  readonly onDue: (partitions: readonly number[] | '*') => void;
+  /** Of these partitions (`'*'`: of all), some have something due from that time on, by the database's clock. */
+  readonly onDue: (partitions: readonly number[] | '*', sinceMs: number) => void;
   readonly clock: Clock;
   readonly random: Random;
   /** Whether NOTIFY reaches us; without it, polling has to do. */
@@ -80,7 +80,7 @@ export class TaskDueListener {
       client.on('error', () => resolve());
     });
     client.on('notification', ({ payload }) => {
-      if (!this.#closing.signal.aborted) onDue(parsePartitions(payload));
+      if (!this.#closing.signal.aborted) onDue(...parsePayload(payload));
     });
     let heartbeat: Timer | undefined;
     let listening = false;
@@ -90,7 +90,7 @@ export class TaskDueListener {
       if (this.#closing.signal.aborted) return true;
       listening = true;
       onListening?.(true);
-      onDue('*');
+      onDue('*', -Infinity);
       const beat = () => {
         heartbeat = this.#options.clock.schedule(HEARTBEAT_MS, () => {
           client.query('SELECT 1').then(beat, () => socket.destroy());
@@ -109,7 +109,9 @@ export class TaskDueListener {
   }
 }
 
-function parsePartitions(payload: string | undefined): readonly number[] | '*' {
-  const partitions = payload?.split(',').map(Number) ?? [Number.NaN];
-  return partitions.every((partition) => Number.isInteger(partition)) ? partitions : '*';
+/** `MS:P,P,…` or `MS:*`; anything else is taken to say that anything may be due anywhere. */
+function parsePayload(payload = ''): [partitions: readonly number[] | '*', sinceMs: number] {
+  const [, time, list] = /^(\d+):(\*|[\d,]+)$/.exec(payload) ?? [];
+  if (time === undefined || list === undefined) return ['*', -Infinity];
+  return [list === '*' ? list : list.split(',').map(Number), Number(time)];
 }

@@ -12,10 +12,7 @@ describe('task store', () => {
     database = await DatabaseUnderTest.start({ partitions: 64 });
   });
   afterAll(() => database.close());
-  afterEach(async () => {
-    await database.endTransactions();
-    await database.pool.query('DELETE FROM task');
-  });
+  afterEach(() => database.clear());
 
   describe('insert', () => {
     it('answers with what get reads, in the order given and with growing ids', async () => {
@@ -126,33 +123,56 @@ describe('task store', () => {
       return heard;
     }
 
-    it('names each partition once, in one notification a statement', async () => {
+    /** `MS:P,P,…` */
+    function parsed(payload = ''): { sinceMs: number; partitions: number[] } {
+      const [time, list] = payload.split(':');
+      return {
+        sinceMs: Number(time),
+        partitions: (list ?? '')
+          .split(',')
+          .map(Number)
+          .toSorted((a, b) => a - b),
+      };
+    }
+
+    it('names each partition once, in one notification a statement, with the earliest due time', async () => {
       const keys = ['x', 'y', 'x', 'z'];
+      const soon = Date.now() + 3_000;
       const [payload, ...more] = await hearing(() =>
-        database.tasks.insert(keys.map((key) => ({ name: 'n', key, payload: null, scheduledAtMs: null }))),
+        database.tasks.insert(
+          keys.map((key, index) => ({ name: 'n', key, payload: null, scheduledAtMs: soon - index })),
+        ),
       );
       expect(more).toEqual([]);
-      const named = payload?.split(',').map(Number).toSorted();
-      expect(named).toEqual([...new Set(keys.map((key) => partitionOf(key, 64)))].toSorted());
+      const partitions = [...new Set(keys.map((key) => partitionOf(key, 64)))].toSorted((a, b) => a - b);
+      expect(parsed(payload)).toEqual({ sinceMs: soon - 3, partitions });
+    });
+
+    it('of what was due in the past says the time of its insertion', async () => {
+      const [payload] = await hearing(() => database.submit(['long past'], { scheduledAtMs: 0 }));
+      const { rows } = await database.pool.query<{ ms: string }>('SELECT epoch_ms(due_at) AS ms FROM task');
+      expect(parsed(payload).sinceMs).toBe(Number(rows[0]?.ms));
     });
 
     it('leaves out what is due later, and is none where nothing is due soon', async () => {
       const later = { name: 'n', payload: null, scheduledAtMs: Date.now() + 60_000 };
       expect(await hearing(() => database.tasks.insert([{ ...later, key: 'x' }]))).toEqual([]);
+      const soon = Date.now() + 2_000;
       const mixed = [
         { ...later, key: 'x' },
-        { ...later, key: 'y', scheduledAtMs: Date.now() + 2_000 },
+        { ...later, key: 'y', scheduledAtMs: soon },
       ];
-      expect(await hearing(() => database.tasks.insert(mixed))).toEqual([String(partitionOf('y', 64))]);
+      expect(await hearing(() => database.tasks.insert(mixed))).toEqual([`${soon}:${partitionOf('y', 64)}`]);
     });
 
     it('of more partitions than a notification holds is *', async () => {
       const all = Array.from({ length: 3_000 }, (_, index) => index);
-      expect(await hearing(() => database.pool.query('SELECT notify_task_due($1)', [all]))).toEqual(['*']);
-      const most = await hearing(() =>
-        database.pool.query('SELECT notify_task_due($1)', [all.slice(0, 1_500)]),
-      );
-      expect(most[0]?.split(',')).toHaveLength(1_500);
+      const notify = (partitions: number[]) =>
+        hearing(() => database.pool.query('SELECT notify_task_due($1, to_timestamp(1.5))', [partitions]));
+      expect(await notify(all)).toEqual(['1500:*']);
+      const [most] = await notify(all.slice(0, 1_500));
+      expect(parsed(most).partitions).toHaveLength(1_500);
+      expect(await notify([])).toEqual([]);
     });
   });
 
@@ -172,88 +192,6 @@ describe('task store', () => {
       ),
       { numRuns: 25 },
     );
-  });
-
-  describe('remove', () => {
-    it('takes away what waits or has ended, and knows nothing of it afterwards', async () => {
-      const worker = await database.worker('w');
-      await worker.own(
-        Array.from({ length: 64 }, (_, index) => index),
-        2,
-      );
-      const waiting = await database.submitOne({ scheduledAtMs: Date.now() + 60_000 });
-      const ended = await database.submitOne();
-      const { tasks } = await worker.claim();
-      await worker.execution.finish(
-        tasks.map(({ id, attempt, incarnation }) => ({
-          id,
-          attempt,
-          incarnation,
-          end: { kind: 'COMPLETED' },
-        })),
-      );
-      for (const { id } of [waiting, ended]) {
-        expect(await database.tasks.remove(id)).toBe('removed');
-        expect(await database.tasks.remove(id)).toBe('unknown');
-        expect(await database.tasks.get(id)).toBeNull();
-      }
-      expect(await database.tasks.remove(Number.MAX_SAFE_INTEGER)).toBe('unknown');
-    });
-
-    it('that loses to a claim goes on as a request', async () => {
-      const worker = await database.worker('w');
-      await worker.own([0], 3);
-      const { id } = await database.submitOne({ partition: 0 });
-      const claim = await database.begin(worker);
-      expect((await claim.worker.claim()).tasks).toHaveLength(1);
-      const removal = database.tasks.remove(id);
-      await database.blocked({ applicationName: 'test' });
-      await claim.commit();
-      expect(await removal).toBe('cancelling');
-      expect(await worker.execution.running([worker.incarnation])).toMatchObject([
-        { id, cancelRequested: true },
-      ]);
-      expect(await database.tasks.get(id)).toMatchObject({ status: 'RUNNING', workerId: 'w' });
-    });
-
-    it('that wins against a claim leaves it nothing', async () => {
-      const worker = await database.worker('w');
-      await worker.own([0], 4);
-      const { id } = await database.submitOne({ partition: 0 });
-      const removal = new pg.Client(database.url);
-      await removal.connect();
-      await removal.query('BEGIN');
-      await removal.query('DELETE FROM task WHERE id = $1', [id]);
-      expect((await worker.claim()).tasks).toEqual([]);
-      await removal.query('COMMIT');
-      await removal.end();
-      expect((await worker.claim()).tasks).toEqual([]);
-    });
-
-    it('that loses to an outcome removes the ended task', async () => {
-      const worker = await database.worker('w');
-      await worker.own([0], 5);
-      const { id } = await database.submitOne({ partition: 0 });
-      await worker.claim();
-      const outcome = await database.begin(worker);
-      await outcome.worker.execution.finish([
-        { id, attempt: 1, incarnation: worker.incarnation, end: { kind: 'COMPLETED' } },
-      ]);
-      const removal = database.tasks.remove(id);
-      await database.blocked({ applicationName: 'test' });
-      await outcome.commit();
-      expect(await removal).toBe('removed');
-    });
-  });
-
-  it('get shows a running task’s lease, and none of any other', async () => {
-    const worker = await database.worker('w');
-    await worker.own([0], 6);
-    const { id } = await database.submitOne({ partition: 0 });
-    expect(await database.tasks.get(id)).toMatchObject({ leaseExpiresAtMs: null, workerId: null });
-    await worker.claim();
-    const { expiresAtMs } = await worker.ownership.renew('w', [worker.incarnation], 60_000);
-    expect(await database.tasks.get(id)).toMatchObject({ leaseExpiresAtMs: expiresAtMs, workerId: 'w' });
   });
 
   describe('cluster', () => {
@@ -276,7 +214,7 @@ describe('task store', () => {
       const { partitions, workers } = await database.tasks.cluster();
       expect(partitions).toHaveLength(64);
       expect(partitions[5]).toEqual({ id: 5, owner: 'twice', epoch: 10 });
-      expect(partitions[63]).toMatchObject({ id: 63, epoch: 2 });
+      expect(partitions[63]).toEqual({ id: 63, owner: null, epoch: 0 });
       expect(workers.map(({ id, alive, partitions: owned }) => ({ id, alive, owned }))).toEqual([
         { id: 'dead', alive: false, owned: [] },
         { id: 'gone owner', alive: false, owned: [3] },

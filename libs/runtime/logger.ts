@@ -11,9 +11,13 @@ export interface LoggerOptions {
   readonly format: 'auto' | 'json' | 'pretty';
 }
 
+/** So much is written at once even if the turn has not ended. */
+const MAX_TURN_CHARS = 65_536;
+
 /**
- * pino to standard output: JSON lines in production, readable ones in a terminal. Written synchronously, so
- * that nothing is lost when a process ends.
+ * pino to standard output: JSON lines in production, readable ones in a terminal. JSON lines of one turn of the event
+ * loop are written together, synchronously at its end, at `flush()` or when the process ends: a process that is killed
+ * loses what it has said in that turn since the last `flush()`, and nothing else.
  */
 export function createLogger({ app, level, format }: LoggerOptions): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY);
@@ -29,7 +33,7 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
         formatters: { level: (label) => ({ level: label }) },
         timestamp: pino.stdTimeFunctions.isoTime,
       },
-      pino.destination({ fd: 1, sync: true }),
+      turnByTurn(pino.destination({ fd: 1, sync: true })),
     );
   }
   return pino(
@@ -42,4 +46,22 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
       ignore: 'pid,hostname,app',
     }),
   );
+}
+
+/** Hands to `destination` at once what is written to it in one turn. */
+function turnByTurn(destination: { write(text: string): unknown }) {
+  let text = '';
+  const flush = () => {
+    if (text !== '') destination.write(text);
+    text = '';
+  };
+  process.on('exit', flush);
+  return {
+    write(line: string) {
+      if (text === '') setImmediate(flush);
+      text += line;
+      if (text.length > MAX_TURN_CHARS) flush();
+    },
+    flush,
+  };
 }

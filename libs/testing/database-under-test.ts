@@ -7,10 +7,16 @@ import { postgresExecutionStore } from '../db/postgres-execution-store.ts';
 import { postgresOwnershipStore } from '../db/postgres-ownership-store.ts';
 import { postgresTaskStore } from '../db/postgres-task-store.ts';
 import type {
+  AttemptEnd,
+  Beyond,
+  ClaimedTask,
+  ClaimRecord,
   ClaimResult,
   ExecutionStore,
   Held,
   NewTask,
+  Outcome,
+  OutcomeResult,
   OwnershipStore,
   TaskRecord,
   TaskStore,
@@ -46,8 +52,24 @@ export class WorkerUnderTest {
     return owned.map(({ partition }) => partition);
   }
 
-  claim(limit = 100, held: readonly Held[] = this.held): Promise<ClaimResult> {
+  claim(limit = 100, held: readonly (Held & Beyond)[] = this.held): Promise<ClaimResult> {
     return this.execution.claim({ claimId: randomUUID(), workerId: this.id, held, limit });
+  }
+
+  outcome(task: ClaimedTask, end: AttemptEnd = { kind: 'COMPLETED' }): Outcome {
+    return { ...task, workerId: this.id, end };
+  }
+
+  /** Records how `tasks` ended; `settled` are the records that go with it, by default all of theirs. */
+  finish(
+    tasks: readonly ClaimedTask[],
+    end: AttemptEnd = { kind: 'COMPLETED' },
+    settled: readonly ClaimRecord[] = tasks,
+  ): Promise<OutcomeResult[]> {
+    return this.execution.finish(
+      tasks.map((task) => this.outcome(task, end)),
+      settled,
+    );
   }
 }
 
@@ -79,6 +101,11 @@ export class DatabaseUnderTest {
   static async start({ partitions = 4 } = {}): Promise<DatabaseUnderTest> {
     const database = await createTestDatabase();
     await bootstrapDatabase({ url: database.url, uid: 'uid-1', partitions });
+    return new DatabaseUnderTest(database);
+  }
+
+  /** On `database`, in which cluster-init has been, and which is dropped at the end. */
+  static on(database: TestDatabase): DatabaseUnderTest {
     return new DatabaseUnderTest(database);
   }
 
@@ -164,6 +191,21 @@ export class DatabaseUnderTest {
     return record;
   }
 
+  /** Away with all tasks and what runs. */
+  async clear(): Promise<void> {
+    await this.endTransactions();
+    await this.pool.query('DELETE FROM claim_record; DELETE FROM task');
+  }
+
+  /** How many tasks each record names, in each partition where there is one. */
+  async records(): Promise<Record<number, number[]>> {
+    const { rows } = await this.pool.query<{ partition: number; sizes: number[] }>(
+      `SELECT partition_id AS partition, array_agg(cardinality(task_ids) ORDER BY id) AS sizes
+       FROM claim_record GROUP BY partition_id`,
+    );
+    return Object.fromEntries(rows.map(({ partition, sizes }) => [partition, sizes]));
+  }
+
   /** Ends the lease of `worker`, as if it had not been renewed in time. */
   async expireLease({ incarnation }: WorkerUnderTest): Promise<void> {
     await this.pool.query(
@@ -172,8 +214,12 @@ export class DatabaseUnderTest {
     );
   }
 
+  /** The task as readers see it. */
   async row(id: number): Promise<Record<string, unknown> | undefined> {
-    const { rows } = await this.pool.query<Record<string, unknown>>('SELECT * FROM task WHERE id = $1', [id]);
+    const { rows } = await this.pool.query<Record<string, unknown>>(
+      'SELECT * FROM task_state WHERE id = $1',
+      [id],
+    );
     return rows[0];
   }
 

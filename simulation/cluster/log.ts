@@ -19,6 +19,10 @@ class SimulatedLogger {
     return new SimulatedLogger(this.#say, { ...this.#bound, ...fields });
   }
 
+  flush(): void {
+    // Nothing is kept back.
+  }
+
   debug(first: Fields | string, message?: string): void {
     this.#log('debug', first, message);
   }

@@ -91,11 +91,12 @@ export class WorkerProcess {
     this.#worker.run().catch((error: unknown) => {
       if (!this.dead) options.onExit(error as Error);
     });
-    postgres.database.onTaskDue((partitions) => {
+    this.#worker.listening(true);
+    postgres.database.onTaskDue((partitions, sinceMs) => {
       if (this.#listening && !this.dead)
         this.dbWire
           .open()
-          .send('TO_CLIENT', () => this.main.deliver(() => this.#worker.expectWork(partitions)));
+          .send('TO_CLIENT', () => this.main.deliver(() => this.#worker.expectWork(partitions, sinceMs)));
     });
     postgres.onRestart(() => {
       if (!this.dead) this.cutDatabase();
@@ -137,6 +138,7 @@ export class WorkerProcess {
   /** The connections to Postgres are reset, the listener's too. */
   cutDatabase(): void {
     for (const pool of this.#pools) pool.cut();
+    this.main.deliver(() => this.#worker.listening(false));
     this.loseNotifications(RELISTEN_MS);
   }
 
@@ -145,7 +147,11 @@ export class WorkerProcess {
     this.#listening = false;
     this.#options.world.schedule(ms, () => {
       this.#listening = true;
-      if (!this.dead) this.main.deliver(() => this.#worker.expectWork('*'));
+      if (!this.dead)
+        this.main.deliver(() => {
+          this.#worker.listening(true);
+          this.#worker.expectWork('*', -Infinity);
+        });
     });
   }
 

@@ -4,14 +4,23 @@
  */
 import type { Clock } from '../../libs/core/clock.ts';
 import type { StatementFn } from './execution.ts';
-import type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow, TaskState } from './rows.ts';
 import { Server } from './server.ts';
-import type { Commit } from './server.ts';
+import type { TableCommit } from './server.ts';
+import type { Change } from './table.ts';
+import { TaskStates } from './task-states.ts';
 
 export type { StatementFn } from './execution.ts';
-export type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
-export type { Commit } from './server.ts';
+export type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow, TaskState } from './rows.ts';
 export type { Change } from './table.ts';
+
+export interface Commit extends TableCommit {
+  /** As readers see them: the view task_state. */
+  readonly tasks: readonly Change<TaskState>[];
+}
+
+/** Of these partitions (`'*'`: of all), some have something due from that time on. */
+export type TaskDueListener = (partitions: readonly number[] | '*', sinceMs: number) => void;
 
 export interface DatabaseOptions {
   /** wallMs() is the database's clock, and may step; monotonic time runs its timeouts. */
@@ -34,6 +43,8 @@ export interface Transaction {
   rollback(): void;
   /** Whether its statement waits for a lock. */
   readonly blocked: boolean;
+  /** What it waits for: another object for each wait. */
+  readonly waiting: object | undefined;
   /** Whether it waits behind others who wait for the same row. */
   readonly queued: boolean;
   /** Whether it waits, by way of others, for itself; found out, and ended, after deadlock_timeout. */
@@ -41,35 +52,37 @@ export interface Transaction {
 }
 
 export class SimulatedDatabase {
-  readonly tasks: ReadonlyMap<number, TaskRow>;
+  /** As readers see them: the view task_state. */
+  readonly tasks: ReadonlyMap<number, TaskState>;
+  readonly taskRows: ReadonlyMap<number, TaskRow>;
+  readonly claimRecords: ReadonlyMap<string, ClaimRecordRow>;
   readonly owners: readonly OwnerRow[];
   readonly sessions: ReadonlyMap<string, SessionRow>;
   readonly #server: Server;
   readonly #commitListeners: ((commit: Commit) => void)[] = [];
-  readonly #taskDueListeners: ((partitions: readonly number[] | '*') => void)[] = [];
+  readonly #taskDueListeners: TaskDueListener[] = [];
 
   constructor(options: DatabaseOptions) {
-    const tasks = new Map<number, TaskRow>();
+    const states = new TaskStates();
     const owners: OwnerRow[] = [];
     const sessions = new Map<string, SessionRow>();
-    [this.tasks, this.owners, this.sessions] = [tasks, owners, sessions];
+    [this.tasks, this.taskRows, this.claimRecords] = [states.states, states.rows, states.records];
+    [this.owners, this.sessions] = [owners, sessions];
     this.#server = new Server({
       ...options,
       onCommit: (commit) => {
-        for (const { before, after } of commit.tasks) {
-          if (after !== undefined) tasks.set(after.id, after);
-          else if (before !== undefined) tasks.delete(before.id);
-        }
+        const tasks = states.apply(commit);
         for (const { after } of commit.owners) if (after !== undefined) owners[after.partitionId] = after;
         for (const { before, after } of commit.sessions) {
           if (after !== undefined) sessions.set(after.incarnation, after);
           else if (before !== undefined) sessions.delete(before.incarnation);
         }
-        for (const listener of this.#commitListeners) listener(commit);
+        for (const listener of this.#commitListeners) listener({ ...commit, tasks });
       },
       onNotify: (payload) => {
-        const partitions = payload === '*' ? payload : payload.split(',').map(Number);
-        for (const listener of this.#taskDueListeners) listener(partitions);
+        const [sinceMs = '', list = ''] = payload.split(':');
+        const partitions = list === '*' ? list : list.split(',').map(Number);
+        for (const listener of this.#taskDueListeners) listener(partitions, Number(sinceMs));
       },
     });
     this.#bootstrap(options.partitions);
@@ -94,7 +107,7 @@ export class SimulatedDatabase {
   }
 
   /** LISTEN task_due: called synchronously, after the listeners of the commit. */
-  onTaskDue(listener: (partitions: readonly number[] | '*') => void): void {
+  onTaskDue(listener: TaskDueListener): void {
     this.#taskDueListeners.push(listener);
   }
 

@@ -1,11 +1,12 @@
 import { DatabaseError } from './database-error.ts';
 import { tryLock } from './row-locks.ts';
 import type { Lockable, Locker, LockMode, Waiter } from './row-locks.ts';
-import type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
 import type { Row, Snapshot, Table } from './table.ts';
 
 export interface Tables {
   readonly tasks: Table<TaskRow>;
+  readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
 }
@@ -32,8 +33,14 @@ export interface Backend extends Locker {
   setLockTimeout(ms: number): void;
   enqueue(on: Lockable, mode: LockMode): Waiter;
   wrote(row: Row<unknown>): void;
-  notify(partitions: readonly number[]): void;
+  /** The function notify_task_due: at commit. */
+  notify(partitions: readonly number[], dueAt: number): void;
   nextTaskId(): number;
+  nextRecordId(): number;
+  /** Numbers the statement that begins now, within the transaction. */
+  nextCommand(): number;
+  /** The number of the last commit, which a statement that begins now sees. */
+  lastCommit(): number;
   /** From now on pg_locks shows it with a RowShareLock of partition_owner. */
   lockOwnerTable(): void;
   /** pg_terminate_backend of all other transactions that match. @returns how many did */
@@ -52,28 +59,44 @@ export interface BackendActivity {
 export type SelectLock = LockMode | 'NO LOCK';
 
 /**
- * One statement at work under READ COMMITTED. It reads by the snapshot of its start. A row that it locks or writes
+ * One statement at work under READ COMMITTED, or the statements of one function after the other. It reads by the snapshot of its start. A row that it locks or writes
  * and that has changed since is taken as it stands now if its `where` still holds for it (EvalPlanQual in
  * executor/execMain.c), while everything else that `where` looks at keeps the snapshot.
  */
 export class Execution implements Snapshot {
   readonly transaction: Backend;
-  readonly command: number;
-  readonly at: number;
   readonly tasks: Table<TaskRow>;
+  readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
   /** now() */
   readonly nowMs: number;
+  #command: number;
+  #at: number;
 
-  constructor(transaction: Backend, command: number, at: number, tables: Tables) {
+  constructor(transaction: Backend, tables: Tables) {
     this.transaction = transaction;
-    this.command = command;
-    this.at = at;
+    this.#command = transaction.nextCommand();
+    this.#at = transaction.lastCommit();
     this.tasks = tables.tasks;
+    this.claimRecords = tables.claimRecords;
     this.owners = tables.owners;
     this.sessions = tables.sessions;
     this.nowMs = transaction.nowMs;
+  }
+
+  get command(): number {
+    return this.#command;
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  /** The next statement of a function that is VOLATILE begins: it has a snapshot of its own, and sees what the last one wrote. */
+  nextStatement(): void {
+    this.#command = this.transaction.nextCommand();
+    this.#at = this.transaction.lastCommit();
   }
 
   /** `SELECT … WHERE where FOR mode` of one row: its newest version, locked, or undefined where it does not match. */

@@ -2,10 +2,11 @@
 import type { Json, TaskStatus } from '../../libs/core/task.ts';
 import { DatabaseError } from './database-error.ts';
 
+/** What runs stands in the records of claims; see {@link TaskState} for both together. */
 export interface TaskRow {
   readonly id: number;
   readonly partitionId: number;
-  readonly status: TaskStatus;
+  readonly status: Exclude<TaskStatus, 'RUNNING'>;
   readonly attempt: number;
   readonly failures: number;
   readonly dueAt: number;
@@ -14,14 +15,34 @@ export interface TaskRow {
   readonly startedAt: number | null;
   readonly completedAt: number | null;
   readonly cancelRequestedAt: number | null;
-  readonly epoch: number | null;
-  readonly claimId: string | null;
   readonly incarnation: string | null;
   readonly workerId: string | null;
   readonly name: string;
   readonly key: string | null;
   readonly lastError: string | null;
   readonly payload: Json;
+}
+
+/** A task runs where a record of its partition names it with the attempt after its row's. */
+export interface ClaimRecordRow {
+  readonly partitionId: number;
+  readonly id: number;
+  readonly claimId: string;
+  readonly incarnation: string;
+  readonly workerId: string;
+  readonly epoch: number;
+  readonly claimedAt: number;
+  readonly taskIds: readonly number[];
+  readonly attempts: readonly number[];
+}
+
+/** A row of the view task_state. */
+export interface TaskState extends Omit<TaskRow, 'status'> {
+  readonly status: TaskStatus;
+  readonly epoch: number | null;
+  readonly claimId: string | null;
+  /** The id of the record that names it; no column of the view. */
+  readonly record: number | null;
 }
 
 export interface OwnerRow {
@@ -43,12 +64,13 @@ export interface SessionRow {
 }
 
 /** The CHECK constraints that a statement could break. */
-export function checkTask(task: TaskRow): void {
-  if (task.cancelRequestedAt !== null && task.status === 'PENDING') violated('task_check');
-  if (task.status !== 'RUNNING') return;
-  const { epoch, claimId, incarnation, workerId, startedAt } = task;
-  if (epoch === null || claimId === null || incarnation === null || workerId === null || startedAt === null)
-    violated('task_check1');
+export function checkTask({ attempt, failures }: TaskRow): void {
+  if (attempt < 0) violated('task_attempt_check');
+  if (failures < 0) violated('task_failures_check');
+}
+
+export function checkClaimRecord({ taskIds, attempts }: ClaimRecordRow): void {
+  if (taskIds.length === 0 || taskIds.length !== attempts.length) violated('claim_record_check');
 }
 
 export function checkOwner({ owner, incarnation, acquiredAt }: OwnerRow): void {
@@ -58,6 +80,29 @@ export function checkOwner({ owner, incarnation, acquiredAt }: OwnerRow): void {
 
 export function checkSession({ leaseMs }: SessionRow): void {
   if (leaseMs <= 0) violated('worker_session_lease_ms_check');
+}
+
+export const recordKey = ({ partitionId, id }: { partitionId: number; id: number }): string =>
+  `${partitionId}/${id}`;
+
+/** Whether the attempt after the row's is one that `record` names: the join of the view task_state. */
+export function names(
+  { partitionId, taskIds, attempts }: ClaimRecordRow,
+  task: Pick<TaskRow, 'id' | 'partitionId' | 'attempt' | 'status'>,
+): boolean {
+  if (task.status !== 'PENDING' || task.partitionId !== partitionId) return false;
+  return attempts[taskIds.indexOf(task.id)] === task.attempt + 1;
+}
+
+/** The view task_state of one task; `record` names it, if anything does. */
+export function toTaskState(task: TaskRow, record: ClaimRecordRow | undefined): TaskState {
+  if (record === undefined) return { ...task, epoch: null, claimId: null, record: null };
+  const { id, claimId, epoch, incarnation, workerId, claimedAt } = record;
+  return {
+    ...task,
+    ...{ status: 'RUNNING', attempt: task.attempt + 1, startedAt: claimedAt },
+    ...{ record: id, claimId, epoch, incarnation, workerId },
+  };
 }
 
 function violated(constraint: string): never {

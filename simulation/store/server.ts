@@ -2,13 +2,13 @@ import type { Clock } from '../../libs/core/clock.ts';
 import type { Tables } from './execution.ts';
 import { dequeue, grant, releaseAll } from './row-locks.ts';
 import type { Lockable } from './row-locks.ts';
-import { checkOwner, checkSession, checkTask } from './rows.ts';
-import type { OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import { checkClaimRecord, checkOwner, checkSession, checkTask } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
 import type { Change } from './table.ts';
 import { Table } from './table.ts';
 import { SimulatedTransaction, terminated } from './transaction.ts';
 
-export interface Commit {
+export interface TableCommit {
   /** The last statement of the transaction. */
   readonly statement: string;
   readonly applicationName: string;
@@ -18,7 +18,8 @@ export interface Commit {
   readonly nowMs: number;
   /** The same moment by the monotonic clock. */
   readonly beganMs: number;
-  readonly tasks: readonly Change<TaskRow>[];
+  readonly taskRows: readonly Change<TaskRow>[];
+  readonly claimRecords: readonly Change<ClaimRecordRow>[];
   readonly owners: readonly Change<OwnerRow>[];
   readonly sessions: readonly Change<SessionRow>[];
 }
@@ -27,7 +28,7 @@ export interface ServerOptions {
   readonly clock: Clock;
   readonly uid: string;
   readonly partitions: number;
-  readonly onCommit: (commit: Commit) => void;
+  readonly onCommit: (commit: TableCommit) => void;
   readonly onNotify: (payload: string) => void;
 }
 
@@ -38,6 +39,7 @@ export class Server {
   readonly partitions: number;
   readonly tables: Tables = {
     tasks: new Table(checkTask),
+    claimRecords: new Table(checkClaimRecord),
     owners: new Table(checkOwner),
     sessions: new Table(checkSession),
   };
@@ -49,6 +51,7 @@ export class Server {
   readonly #open = new Set<SimulatedTransaction>();
   #order = 0;
   #lastTaskId = 0;
+  #lastRecordId = 0;
   #depth = 0;
   #ready: (() => void)[] = [];
 
@@ -72,6 +75,10 @@ export class Server {
   /** A sequence: what was taken stays taken. */
   nextTaskId(): number {
     return ++this.#lastTaskId;
+  }
+
+  nextRecordId(): number {
+    return ++this.#lastRecordId;
   }
 
   /** Runs `step`; whom it has woken goes on after it, in order. */
@@ -139,19 +146,21 @@ export class Server {
     beganMs,
     notifications,
   }: SimulatedTransaction): void {
-    const [tasks, owners, sessions] = [
+    const [taskRows, claimRecords, owners, sessions] = [
       this.tables.tasks.changes.splice(0),
+      this.tables.claimRecords.changes.splice(0),
       this.tables.owners.changes.splice(0),
       this.tables.sessions.changes.splice(0),
     ];
-    if (tasks.length + owners.length + sessions.length > 0) {
+    if (taskRows.length + claimRecords.length + owners.length + sessions.length > 0) {
       this.#options.onCommit({
         statement,
         applicationName,
         abandoned,
         nowMs,
         beganMs,
-        tasks,
+        taskRows,
+        claimRecords,
         owners,
         sessions,
       });

@@ -85,7 +85,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
       if (this.#state !== 'OPEN') return reject(this.#failure());
       invariant(this.#running === undefined, 'a backend runs one statement at a time');
       this.statement = statement.name;
-      const x = new Execution(this, ++this.#command, this.#server.lastCommit, this.#server.tables);
+      const x = new Execution(this, this.#server.tables);
       const steps = statement.execute(x);
       this.#running = { steps, reject };
       this.#resume = () => {
@@ -201,14 +201,26 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     this.writes.push(row);
   }
 
-  notify(partitions: readonly number[]): void {
+  notify(partitions: readonly number[], dueAt: number): void {
     if (partitions.length === 0) return;
     const list = [...new Set(partitions.map(String))].sort().join(',');
-    this.notifications.add(list.length < 8_000 ? list : '*');
+    this.notifications.add(`${Math.floor(dueAt)}:${list.length < 7_900 ? list : '*'}`);
   }
 
   nextTaskId(): number {
     return this.#server.nextTaskId();
+  }
+
+  nextRecordId(): number {
+    return this.#server.nextRecordId();
+  }
+
+  nextCommand(): number {
+    return ++this.#command;
+  }
+
+  lastCommit(): number {
+    return this.#server.lastCommit;
   }
 
   lockOwnerTable(): void {

@@ -18,25 +18,48 @@ CREATE TRIGGER witness_owner AFTER UPDATE ON partition_owner FOR EACH ROW EXECUT
 
 -- Deferred to the commit: an epoch that was raised by then is one the claim has not waited for.
 CREATE FUNCTION witness_claim() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE standing partition_owner;
+DECLARE
+  standing partition_owner;
+  twice bigint[];
 BEGIN
   SELECT * INTO standing FROM partition_owner WHERE partition_id = NEW.partition_id;
   IF standing.epoch <> NEW.epoch OR standing.incarnation IS DISTINCT FROM NEW.incarnation THEN
-    INSERT INTO witnessed (what) VALUES (format('task %s: claimed by %s under epoch %s, while %s stood at %s',
-      NEW.id, NEW.incarnation, NEW.epoch, standing.incarnation, standing.epoch));
+    INSERT INTO witnessed (what) VALUES (format('partition %s: %s claimed by %s under epoch %s, while %s stood at %s',
+      NEW.partition_id, NEW.task_ids, NEW.incarnation, NEW.epoch, standing.incarnation, standing.epoch));
   END IF;
-  IF NEW.attempt <> OLD.attempt + 1 THEN
-    INSERT INTO witnessed (what) VALUES (format('task %s: attempt %s after %s', NEW.id, NEW.attempt, OLD.attempt));
+  SELECT array_agg(n.id) INTO twice
+  FROM unnest(NEW.task_ids, NEW.attempts) AS n (id, attempt)
+  JOIN (claim_record c CROSS JOIN LATERAL unnest(c.task_ids, c.attempts) AS r (id, attempt))
+    ON r.id = n.id AND r.attempt = n.attempt
+  WHERE c.partition_id = NEW.partition_id AND c.id <> NEW.id;
+  IF twice IS NOT NULL THEN
+    INSERT INTO witnessed (what) VALUES (format('partition %s: %s claimed by %s, and by another before',
+      NEW.partition_id, twice, NEW.incarnation));
   END IF;
   RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER witness_claim AFTER UPDATE ON task DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW WHEN (NEW.status = 'RUNNING' AND OLD.status <> 'RUNNING') EXECUTE FUNCTION witness_claim();
+CREATE CONSTRAINT TRIGGER witness_claim AFTER INSERT ON claim_record DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION witness_claim();
+
+-- As an attempt ends: once, and only one that has been claimed is the next.
+CREATE FUNCTION witness_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.attempt <> OLD.attempt + 1 THEN
+    INSERT INTO witnessed (what) VALUES (format('task %s: attempt %s after %s', NEW.id, NEW.attempt, OLD.attempt));
+  END IF;
+  IF OLD.status <> 'PENDING' THEN
+    INSERT INTO witnessed (what) VALUES (format('task %s: attempt %s ended after it was %s', NEW.id, NEW.attempt, OLD.status));
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER witness_attempt AFTER UPDATE ON task FOR EACH ROW
+  WHEN (NEW.attempt <> OLD.attempt OR NEW.status <> OLD.status) EXECUTE FUNCTION witness_attempt();
 `;
 
 /**
- * Sees every change of an owner and every claim from within their transactions, and writes down what must not be:
- * an epoch that shrinks or has two owners, a claim that commits under an epoch that does not stand.
+ * Sees every change of an owner, every claim and every end of an attempt from within their transactions, and writes
+ * down what must not be: an epoch that shrinks or has two owners, a claim that commits under an epoch that does not
+ * stand, an attempt claimed by two or ended twice.
  */
 export class ClaimWitness {
   readonly #client: pg.Client;

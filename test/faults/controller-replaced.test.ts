@@ -63,7 +63,7 @@ describe('the leading controller is replaced in the middle of its work', () => {
   it('killed between revoke and grant: the standby finishes the move', async () => {
     await start();
     const before = await cluster.owners();
-    // Claims share the owner rows with the test, a release has to wait for it: the revoke stays unacknowledged.
+    // A release has to wait for the test, which holds the owner rows: the revoke stays unacknowledged.
     const holder = new pg.Client({ connectionString: cluster.databaseUrl });
     await holder.connect();
     await holder.query('BEGIN');

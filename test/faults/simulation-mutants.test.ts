@@ -1,15 +1,30 @@
-/** The simulation notices every safeguard that is taken away. docs/simulation.md lists the seeds it took. */
+/**
+ * The simulation notices every safeguard that is taken away. docs/simulation.md lists the first seeds that did; they are
+ * tried first, since to come to them from 1 takes minutes.
+ */
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { invariant } from '../../libs/core/invariant.ts';
 import { MUTANTS } from '../../simulation/mutants.ts';
+import type { Mutant } from '../../simulation/mutants.ts';
 import { hunt, runMutated } from '../../simulation/mutation.ts';
 
 const TIMEOUT_MS = 180_000;
 
+/** The seed that noticed it first when the table in docs/simulation.md was written. */
+async function firstSeed({ name }: Mutant): Promise<number> {
+  const table = await readFile(new URL('../../docs/simulation.md', import.meta.url), 'utf8');
+  const line = table.split('\n').find((text) => text.startsWith(`| ${name} `));
+  const seed = Number(line?.split('|')[2]);
+  invariant(Number.isInteger(seed), `docs/simulation.md does not list "${name}"`);
+  return seed;
+}
+
 describe('the simulation notices', { timeout: TIMEOUT_MS }, () => {
   it.each(MUTANTS)('$name', async (mutant) => {
     const stop = AbortSignal.timeout(TIMEOUT_MS - 10_000);
-    const caught = await hunt(mutant, { seeds: 1_000, steps: 300, stop });
+    const soon = await hunt(mutant, { from: await firstSeed(mutant), seeds: 4, steps: 300, stop });
+    const caught = soon === 'SURVIVED' ? await hunt(mutant, { seeds: 1_000, steps: 300, stop }) : soon;
     expect(caught, `${mutant.safeguard}: its loss was not noticed`).toHaveProperty('seed');
   });
 });

@@ -1,10 +1,11 @@
 import type { Api } from '../app.ts';
+import type { InTime } from '../deadline.ts';
 import { Health } from '../schemas.ts';
 import type { StoreAvailability } from '../store-availability.ts';
 
 export function addHealthRoutes(
   api: Api,
-  { availability }: { readonly availability: StoreAvailability },
+  { availability, inTime }: { readonly availability: StoreAvailability; readonly inTime: InTime },
 ): void {
   const schema = { response: { 200: Health } };
 
@@ -13,7 +14,7 @@ export function addHealthRoutes(
 
   // Requests can be served: the database answers and cluster-init has been.
   api.get('/readyz', { schema }, async () => {
-    await availability.check();
+    await inTime(availability.check());
     return { status: 'ready' };
   });
 }

@@ -3,6 +3,7 @@ import { unreachable } from '../../../libs/core/invariant.ts';
 import type { TaskStore } from '../../../libs/db/stores.ts';
 import Type from 'typebox';
 import type { Api } from '../app.ts';
+import type { InTime } from '../deadline.ts';
 import { Problem } from '../problem.ts';
 import { CancelRequested, SubmittedTask, Task, presentSubmittedTask, presentTask } from '../schemas.ts';
 import { readSubmission } from '../submission.ts';
@@ -10,10 +11,14 @@ import type { SubmissionBatcher } from '../submission-batcher.ts';
 
 export function addTaskRoutes(
   api: Api,
-  { store, batcher }: { readonly store: TaskStore; readonly batcher: SubmissionBatcher },
+  {
+    store,
+    batcher,
+    inTime,
+  }: { readonly store: TaskStore; readonly batcher: SubmissionBatcher; readonly inTime: InTime },
 ): void {
   api.post('/tasks', { schema: { response: { 201: SubmittedTask } } }, async (request, reply) => {
-    const record = await batcher.submit(readSubmission(request.body));
+    const record = await inTime(batcher.submit(readSubmission(request.body)));
     return reply.code(201).header('location', `/tasks/${record.id}`).send(presentSubmittedTask(record));
   });
 
@@ -21,7 +26,7 @@ export function addTaskRoutes(
 
   api.get('/tasks/:id', { schema: { params, response: { 200: Task } } }, async (request) => {
     const id = parseTaskId(request.params.id);
-    const record = await store.get(id);
+    const record = await inTime(store.get(id));
     if (record === null) throw taskNotFound(id);
     return presentTask(record);
   });
@@ -31,7 +36,7 @@ export function addTaskRoutes(
     { schema: { params, response: { 202: CancelRequested, 204: Type.Null() } } },
     async (request, reply) => {
       const id = parseTaskId(request.params.id);
-      const result = await store.remove(id);
+      const result = await inTime(store.remove(id));
       switch (result) {
         case 'removed':
           return reply.code(204).send(null);

@@ -7,6 +7,7 @@ import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type {
   ExecutionStore,
   Held,
+  NewTask,
   OwnershipStore,
   PartitionEpoch,
   TaskRecord,
@@ -113,10 +114,16 @@ export class Workbench {
     return { worker, incarnation, setHeld, said };
   }
 
-  async submit(name: string, scheduledAtMs: number | null = null): Promise<TaskRecord> {
-    const [task] = await this.tasks.insert([{ name, key: null, payload: { of: name }, scheduledAtMs }]);
-    if (task === undefined) throw new Error('one task gives one record');
-    return task;
+  /** What the test itself does to the database. */
+  async query(sql: string): Promise<void> {
+    await this.#pool.query(sql);
+  }
+
+  async submit(name: string, task: Partial<NewTask> = {}): Promise<TaskRecord> {
+    const given = { name, key: null, payload: { of: name }, scheduledAtMs: null, ...task };
+    const [record] = await this.tasks.insert([given]);
+    if (record === undefined) throw new Error('one task gives one record');
+    return record;
   }
 
   /** One that is due at once, in a partition of the test's choice. */
@@ -226,8 +233,8 @@ export function losingReplies(
       const result = await store.claim(request);
       return method === 'claim' ? lose(result, result.tasks.length > 0) : result;
     },
-    finish: async (outcomes) => {
-      const results = await store.finish(outcomes);
+    finish: async (outcomes, settled) => {
+      const results = await store.finish(outcomes, settled);
       return method === 'finish' ? lose(results) : results;
     },
   };
@@ -237,8 +244,8 @@ export function losingReplies(
 export function withoutFinish(store: ExecutionStore, away: () => boolean): ExecutionStore {
   return {
     ...store,
-    finish: (outcomes) =>
-      away() ? Promise.reject(new StoreUnavailableError('away')) : store.finish(outcomes),
+    finish: (outcomes, settled) =>
+      away() ? Promise.reject(new StoreUnavailableError('away')) : store.finish(outcomes, settled),
   };
 }
 

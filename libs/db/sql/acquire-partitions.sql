@@ -2,7 +2,7 @@
 -- same incarnation (a repeated call). The epoch never goes down.
 -- $1 worker id, $2 incarnation, $3 partitions, $4 epochs granted, $5 lock timeout in ms
 -- Returns each partition's epoch as it stands now, and whether it is ours.
--- Locks: the owner rows, FOR NO KEY UPDATE, in id order; waits for claims and recoveries in flight (FOR SHARE)
+-- Locks: the owner rows, FOR NO KEY UPDATE, in id order; waits for claims, recoveries and removals in flight
 -- for at most the lock timeout, which is set before the first row is locked and ends with this statement's
 -- transaction. Races with other acquirers of the same rows: the higher epoch wins, in either order.
 WITH timeout AS MATERIALIZED (

@@ -4,4 +4,4 @@
 DELETE FROM worker_session s
 WHERE s.incarnation = $1::text
   AND NOT EXISTS (SELECT FROM partition_owner o WHERE o.incarnation = s.incarnation)
-  AND NOT EXISTS (SELECT FROM task t WHERE t.incarnation = s.incarnation AND t.status = 'RUNNING')
+  AND NOT EXISTS (SELECT FROM claim_record c WHERE c.incarnation = s.incarnation)

@@ -11,12 +11,13 @@ WITH input AS MATERIALIZED (
 ), inserted AS (
   INSERT INTO task (id, partition_id, name, key, payload, scheduled_at, due_at)
   SELECT id, partition_of(coalesce(key, id::text), partitions), name, key, payload::jsonb,
-         scheduled_at, greatest(scheduled_at, now())
+         scheduled_at, greatest(scheduled_at, date_trunc('milliseconds', now()))
   FROM input, cluster_meta
   ORDER BY ordinal
   RETURNING id, partition_id, scheduled_at, created_at, due_at
 ), notified AS MATERIALIZED (
-  SELECT notify_task_due(array_agg(partition_id)) FROM inserted WHERE due_at <= now() + interval '5 seconds'
+  SELECT notify_task_due(array_agg(partition_id), min(due_at)) FROM inserted
+  WHERE due_at <= now() + interval '5 seconds'
 )
 SELECT id, partition_id, epoch_ms(scheduled_at) AS scheduled_ms, epoch_ms(created_at) AS created_ms
 FROM inserted, notified

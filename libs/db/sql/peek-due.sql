@@ -1,13 +1,33 @@
--- The earliest due time of each partition that has something due within the horizon.
--- $1 partitions, $2 horizon in ms
--- Returns one row: the database's time, and [partition, ms] pairs.
+-- The earliest due time of each partition that has something due within the horizon, after a position, that nobody runs.
+-- $1 partitions, $2 and $3 positions (due times in ms, ids; null: from the beginning), $4 oldest records that may stand
+-- (null: any), $5 horizon in ms, $6 all incarnations of the caller
+-- Returns one row: the database's time; [partition, ms] pairs; and whether others run anything in these partitions.
 -- Locks: nothing.
+WITH own AS MATERIALIZED (
+  SELECT p.partition_id, coalesce(from_epoch_ms(p.after_due_ms), '-infinity') AS after_due,
+         coalesce(p.after_id, 0) AS after_id, coalesce(p.records_from, 0) AS records_from
+  FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS p (partition_id, after_due_ms, after_id, records_from)
+), open AS MATERIALIZED (
+  -- OFFSET 0: partition by partition, by the index, however many dead records the table is full of.
+  SELECT c.* FROM own CROSS JOIN LATERAL (
+    SELECT incarnation, task_ids, attempts FROM claim_record
+    WHERE partition_id = own.partition_id AND id >= own.records_from
+    OFFSET 0
+  ) AS c
+), running AS MATERIALIZED (
+  SELECT r.id, r.attempt FROM open CROSS JOIN LATERAL unnest(task_ids, attempts) AS r (id, attempt)
+)
 SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
-       (SELECT coalesce(json_agg(json_build_array(p, epoch_ms(t.due_at))), '[]')
-        FROM unnest($1::integer[]) AS p
+       (SELECT coalesce(json_agg(json_build_array(own.partition_id, epoch_ms(t.due_at))), '[]')
+        FROM own
         CROSS JOIN LATERAL (
           SELECT due_at FROM task
-          WHERE partition_id = p AND status = 'PENDING'
-            AND due_at <= now() + $2::double precision * interval '1 millisecond'
+          WHERE partition_id = own.partition_id AND status = 'PENDING'
+            AND due_at <= now() + $5::double precision * interval '1 millisecond'
+            AND (due_at, id) > (own.after_due, own.after_id)
+            AND cancel_requested_at IS NULL
+            AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
           ORDER BY due_at, id LIMIT 1
-        ) AS t) AS due
+        ) AS t) AS due,
+       EXISTS (SELECT FROM open WHERE incarnation <> ALL ($6::text[])) AS others

@@ -1,6 +1,6 @@
 -- Clears the owner of the partitions that are still ours at that epoch; the epoch stays.
 -- $1 incarnation, $2 partitions, $3 epochs
--- Locks: the owner rows, FOR NO KEY UPDATE, in id order. Waits for claims in flight (FOR SHARE), so that after
+-- Locks: the owner rows, FOR NO KEY UPDATE, in id order. Waits for claims in flight, so that after
 -- it no claim under this epoch can commit. Races with an acquirer: a row it has taken is no longer ours.
 WITH locked AS MATERIALIZED (
   SELECT o.partition_id

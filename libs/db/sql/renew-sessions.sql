@@ -11,7 +11,7 @@ WITH cleared AS (
     SELECT s.incarnation FROM worker_session s
     WHERE s.expires_at < now() - interval '1 hour' AND s.incarnation <> ALL ($2::text[])
       AND NOT EXISTS (SELECT FROM partition_owner o WHERE o.incarnation = s.incarnation)
-      AND NOT EXISTS (SELECT FROM task t WHERE t.incarnation = s.incarnation AND t.status = 'RUNNING')
+      AND NOT EXISTS (SELECT FROM claim_record c WHERE c.incarnation = s.incarnation)
     LIMIT 10 FOR UPDATE OF s SKIP LOCKED
   )
 ), renewed AS (

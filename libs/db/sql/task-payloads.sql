@@ -1,8 +1,10 @@
--- Payloads, apart from the claim: they may be large, and a reader that hangs on them must hold no locks. Only of
--- attempts that are still the caller's: the reply of a claim may have been read long after it was made, by a
--- worker that was frozen in between and overtaken.
--- $1 ids, $2 attempts, $3 incarnations
+-- Payloads that did not come with the claim: long ones, or after a reply that took its time. Only of attempts that are
+-- still the caller's: the reply of a claim may have been read long after it was made, by a worker that was frozen in
+-- between and overtaken.
+-- $1 ids, $2 attempts, $3 incarnations, $4 partitions, $5 records
 -- Locks: nothing.
 SELECT t.id, t.payload
-FROM unnest($1::bigint[], $2::integer[], $3::text[]) AS a (id, attempt, incarnation)
-JOIN task t ON t.id = a.id AND t.attempt = a.attempt AND t.incarnation = a.incarnation AND t.status = 'RUNNING'
+FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::bigint[])
+  AS a (id, attempt, incarnation, partition_id, record_id)
+JOIN claim_record c ON c.partition_id = a.partition_id AND c.id = a.record_id AND c.incarnation = a.incarnation
+JOIN task t ON t.id = a.id AND t.attempt = a.attempt - 1

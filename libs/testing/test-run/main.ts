@@ -59,7 +59,7 @@ async function planDefault(): Promise<Plan> {
   };
 }
 
-/** What `npm test` does not cover: the same suites against a real ZooKeeper, and the containers. */
+/** What `npm test` does not cover: the same suites against a real ZooKeeper, speed, and the containers. */
 async function planFull(): Promise<Plan> {
   const { kind, description } = await zooKeeper('real');
   const compose = (await dockerEngineAnswers()) ? await findCompose() : undefined;
@@ -73,6 +73,7 @@ async function planFull(): Promise<Plan> {
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
       // On the embedded ZooKeeper, but for the ensembles that some of them start.
       vitest('fault stories', 'faults', { env: { TEST_ZOOKEEPER: 'embedded' } }),
+      vitest('short benchmark', 'benchmark'),
       (compose === undefined ? skip : vitest)('compose tests', 'compose'),
     ],
   };

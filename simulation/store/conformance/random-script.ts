@@ -1,15 +1,17 @@
-import type { TaskStatus } from '../../../libs/core/task.ts';
-import type { AttemptEnd, Held } from '../../../libs/db/stores.ts';
-import { seededRandom } from '../../../libs/testing/seeded-random.ts';
-import type { SessionRow, TaskRow } from '../rows.ts';
+import type { AttemptEnd, Beyond, ClaimRecord, Held } from '../../../libs/db/stores.ts';
+import {
+  Choice,
+  drawWorld,
+  FIRST_RECORD_ID,
+  INCARNATIONS,
+  LEASE_MS,
+  PARTITIONS,
+  TASKS,
+} from './random-world.ts';
 import type { Call, Ending, Line, Setting, Step, World } from './script.ts';
 import { SimulatedSide } from './simulated-side.ts';
 
 const CONNECTIONS = ['worker a', 'worker b', 'api'];
-const INCARNATIONS = ['a1', 'a2', 'b1'];
-const PARTITIONS = [0, 1];
-const TASKS = [1, 2, 3, 4, 5, 6];
-const LEASE_MS = 600_000;
 const LONG_MS = 3_600_000;
 
 /**
@@ -24,16 +26,16 @@ export interface RandomRun {
 }
 
 export async function randomRun(seed: number, length: number): Promise<RandomRun> {
-  const choice = new Choice(seed);
+  const moves = new Moves(seed);
   const side = new SimulatedSide();
-  const world = choice.world();
+  const world = drawWorld(moves);
   await side.prepare(world);
   const steps: Step[] = [];
   const lines: Line[] = [];
   let waiting: readonly string[] = [];
   while (steps.length < length) {
-    const by = choice.of(CONNECTIONS.filter((name) => !waiting.includes(name)));
-    const step = { by, ...choice.act(side, by) };
+    const by = moves.of(CONNECTIONS.filter((name) => !waiting.includes(name)));
+    const step = { by, ...moves.act(side, by) };
     const line = await side.perform(step);
     if (side.racing) return randomRun(seed, steps.length);
     waiting = line.waiting;
@@ -45,67 +47,8 @@ export async function randomRun(seed: number, length: number): Promise<RandomRun
 
 type Move = Omit<Step, 'by'>;
 
-/** Draws worlds and moves from a seed. */
-class Choice {
-  readonly #next: () => number;
-  readonly #uuid: () => string;
-
-  constructor(seed: number) {
-    const random = seededRandom(seed);
-    this.#next = () => random.next();
-    this.#uuid = () => random.uuid();
-  }
-
-  of<T>(values: readonly T[]): T {
-    return values[Math.floor(this.#next() * values.length)] as T;
-  }
-
-  chance(probability: number): boolean {
-    return this.#next() < probability;
-  }
-
-  some<T>(values: readonly T[]): T[] {
-    const chosen = values.filter(() => this.chance(0.6));
-    return chosen.length > 0 ? chosen : [this.of(values)];
-  }
-
-  world(): World {
-    return {
-      tasks: TASKS.map((id) => this.#task(id)),
-      owners: PARTITIONS.map(() => {
-        const epoch = this.of([1, 2]);
-        if (this.chance(0.1)) return { epoch };
-        const incarnation = this.of(INCARNATIONS);
-        return { epoch, incarnation, owner: incarnation.slice(0, 1), acquiredAt: -60 };
-      }),
-      sessions: INCARNATIONS.filter(() => this.chance(0.9)).map((incarnation): SessionRow => ({
-        incarnation,
-        workerId: incarnation.slice(0, 1),
-        backendName: `worker ${incarnation.slice(0, 1)}`,
-        leaseMs: LEASE_MS,
-        // Renewed just now, a while ago, too long ago, over, long over, before the clock stepped back.
-        expiresAt: this.of([10, 10, 8, 5, -2, -2, -80, 30]),
-        unbrokenSince: this.of([-90, -90, -5]),
-        startedAt: -100,
-      })),
-    };
-  }
-
-  #task(id: number): Partial<TaskRow> {
-    const status = this.of<TaskStatus>(['PENDING', 'PENDING', 'RUNNING', 'RUNNING', 'COMPLETED', 'FAILED']);
-    const partitionId = this.of(PARTITIONS);
-    const dueAt = this.chance(0.85) ? -10 - id : 10 + id;
-    const failures = this.of([0, 0, 1, 2]);
-    if (status === 'PENDING') return { partitionId, status, dueAt, failures, attempt: this.of([0, 1]) };
-    const incarnation = this.of(INCARNATIONS);
-    return {
-      ...{ partitionId, status, dueAt, failures, incarnation, workerId: incarnation.slice(0, 1) },
-      ...{ attempt: this.of([1, 2]), epoch: 1, startedAt: -5, claimId: this.#uuid() },
-      completedAt: status === 'RUNNING' ? null : -2,
-      cancelRequestedAt: status === 'RUNNING' && this.chance(0.2) ? -3 : null,
-    };
-  }
-
+/** Draws moves. */
+class Moves extends Choice {
   act(side: SimulatedSide, by: string): Move {
     if (side.isOpen(by) && this.chance(0.4)) {
       const act = this.of(['commit', 'commit', 'rollback'] as const);
@@ -140,12 +83,22 @@ class Choice {
   #claim(side: SimulatedSide): Move {
     const held = this.#held(side);
     const request = {
-      claimId: this.#uuid(),
+      claimId: this.uuid(),
       workerId: this.of(['a', 'b']),
-      held,
       limit: this.of([1, 2, 10]),
     };
-    return move('claim', request, ({ execution }) => execution.claim(request));
+    const beyond = this.#position();
+    return move('claim', { ...request, held, beyond }, ({ execution }, at) =>
+      execution.claim({ ...request, held: held.map((part) => ({ ...part, ...beyond(at) })) }),
+    );
+  }
+
+  /** Mostly the beginning. */
+  #position(): (at: (minutes: number) => number) => Omit<Beyond, 'partition'> {
+    if (this.chance(0.7)) return () => ({});
+    const [minutes, id] = [this.of([-16, -13, -12, -11]), this.of([0, ...TASKS])];
+    const oldestRecord = this.of([undefined, FIRST_RECORD_ID + 1]);
+    return (at) => ({ after: { dueAtMs: at(minutes), id }, oldestRecord });
   }
 
   #finish(side: SimulatedSide): Move {
@@ -159,12 +112,31 @@ class Choice {
     const ids = this.some(this.chance(0.8) && running.length > 0 ? running : [...TASKS, 99]);
     const outcomes = ids.map((id) => {
       const { attempt = 1, incarnation } = side.database.tasks.get(id) ?? {};
-      const end = this.of(ends);
+      const [end, claimedAtMs] = [this.of(ends), this.of([1_000, 2_000])];
       return this.chance(0.85)
-        ? { id, attempt, incarnation: incarnation ?? 'a1', end }
-        : { id, attempt: this.of([1, 2, 3]), incarnation: this.of(INCARNATIONS), end };
+        ? { id, attempt, incarnation: incarnation ?? 'a1', workerId: 'a', claimedAtMs, end }
+        : {
+            id,
+            attempt: this.of([1, 2, 3]),
+            incarnation: this.of(INCARNATIONS),
+            workerId: 'a',
+            claimedAtMs,
+            end,
+          };
     });
-    return move('finish', outcomes, ({ execution }) => execution.finish(outcomes));
+    const settled = this.#settled(side, ids);
+    return move('finish', { outcomes, settled }, ({ execution }) => execution.finish(outcomes, settled));
+  }
+
+  /** Mostly what has ended when `ids` have. */
+  #settled(side: SimulatedSide, ids: readonly number[]): ClaimRecord[] {
+    const { claimRecords, tasks } = side.database;
+    const records = [...claimRecords.values()].filter(({ id, taskIds }) =>
+      this.chance(0.85)
+        ? taskIds.every((task) => ids.includes(task) || tasks.get(task)?.record !== id)
+        : this.chance(0.3),
+    );
+    return records.map(({ partitionId: partition, id: record }) => ({ partition, record }));
   }
 
   #recover(side: SimulatedSide): Move {
@@ -218,9 +190,18 @@ class Choice {
       id,
       attempt: side.database.tasks.get(id)?.attempt ?? 1,
       incarnation: this.of(INCARNATIONS),
+      partition: side.database.tasks.get(id)?.partitionId ?? 0,
+      record: side.database.tasks.get(id)?.record ?? FIRST_RECORD_ID,
     }));
+    const beyond = this.#position();
     return this.of([
-      move('peek', '', ({ execution }) => execution.peek(PARTITIONS, 900_000)),
+      move('peek', { beyond }, ({ execution }, at) =>
+        execution.peek(
+          PARTITIONS.map((partition) => ({ partition, ...beyond(at) })),
+          900_000,
+          INCARNATIONS.slice(0, 2),
+        ),
+      ),
       move('running', '', ({ execution }) => execution.running(INCARNATIONS.slice(0, 2))),
       move('payloads', attempts, ({ execution }) => execution.payloads(attempts)),
       move('cluster', '', ({ tasks }) => tasks.cluster()),

@@ -4,7 +4,7 @@ import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-stor
 import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
 import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { DatabaseUnderTest } from '../../../libs/testing/database-under-test.ts';
-import { comparable, TIMES, UnderWay } from './script.ts';
+import { comparable, comparablePayload, inOrder, settingsOf, TIMES, UnderWay } from './script.ts';
 import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
 
 const WITHIN_MS = 20_000;
@@ -34,10 +34,11 @@ export class RealSide implements Side {
     await this.#listener?.end();
   }
 
-  async prepare({ tasks, owners, sessions }: World): Promise<void> {
+  async prepare(world: World): Promise<void> {
     const { pool } = this.#database;
     this.#underWay = new UnderWay();
-    await pool.query('DELETE FROM task; DELETE FROM worker_session; ALTER SEQUENCE task_id_seq RESTART');
+    await pool.query('DELETE FROM task; DELETE FROM claim_record; DELETE FROM worker_session');
+    await pool.query('ALTER SEQUENCE task_id_seq RESTART; ALTER SEQUENCE claim_record_id RESTART');
     await pool.query(
       'UPDATE partition_owner SET epoch = 0, owner = NULL, incarnation = NULL, acquired_at = NULL',
     );
@@ -46,20 +47,23 @@ export class RealSide implements Side {
     );
     this.#beginMs = rows[0]?.ms ?? Number.NaN;
     await this.#database.tasks.insert(
-      tasks.map((_, index) => ({ name: `t${index + 1}`, key: null, payload: index, scheduledAtMs: null })),
+      world.tasks.map((_, index) => ({
+        name: `t${index + 1}`,
+        key: null,
+        payload: index,
+        scheduledAtMs: null,
+      })),
     );
-    const settings: Setting[] = [
-      ...tasks.map((columns, index) => ({ table: 'task', key: index + 1, columns }) as const),
-      ...owners.map((columns, key) => ({ table: 'partition_owner', key, columns }) as const),
-      ...sessions.map((columns) => ({ table: 'worker_session', key: columns.incarnation, columns }) as const),
-    ];
-    for (const setting of settings) await this.#set(pool, setting);
+    for (const setting of settingsOf(world)) await this.#set(pool, setting);
     await this.#listen();
   }
 
   async perform(step: Step): Promise<Line> {
     const connection = await this.#connection(step.by);
     const { act } = step;
+    // No two transactions begin in one millisecond, which is what times are cut to.
+    const lastMs = Date.now();
+    await this.#until(() => Date.now() > lastMs);
     if (typeof act !== 'object' || 'set' in act) {
       this.#underWay.start(step.by, this.#act(connection, act), this.#beginMs);
     } else await this.#until(() => !this.#underWay.pending.includes(step.by));
@@ -79,14 +83,16 @@ export class RealSide implements Side {
     for (const [by, { lost }] of this.#connections) if (lost) this.#connections.delete(by);
     return {
       tasks: await this.#rows('task', 'id'),
+      records: await this.#rows('claim_record', 'partition_id, id'),
       owners: await this.#rows('partition_owner', 'partition_id'),
       sessions: await this.#rows('worker_session', 'incarnation COLLATE "C"'),
-      notified: this.#notified,
+      notified: this.#notified.map((payload) => comparablePayload(payload, this.#beginMs)),
     };
   }
 
   async #act({ client, stores }: Connection, act: Exclude<Step['act'], { untilDoneMs: number }>) {
-    if (typeof act === 'function') return act(stores);
+    if (typeof act === 'function')
+      return act(stores, (minutes) => Math.floor(this.#beginMs + minutes * 60_000));
     if (typeof act === 'object') await this.#set(client, act.set);
     else {
       const { command } = await client.query(act);
@@ -156,10 +162,10 @@ export class RealSide implements Side {
       TIMES.has(name) && typeof value === 'number' ? new Date(this.#beginMs + value * 60_000) : value,
     );
     const assignments = names.map((name, index) => `${toSnake(name)} = $${index + 1}`).join(', ');
-    if (table === 'worker_session' && 'workerId' in columns) {
+    if (table === 'claim_record' || (table === 'worker_session' && 'workerId' in columns)) {
       const parameters = names.map((_, index) => `$${index + 1}`).join(', ');
       await db.query(
-        `INSERT INTO worker_session (${names.map(toSnake).join(', ')}) VALUES (${parameters})`,
+        `INSERT INTO ${table} (${names.map(toSnake).join(', ')}) VALUES (${parameters})`,
         values,
       );
       return;
@@ -184,7 +190,7 @@ export class RealSide implements Side {
             ? Number(value)
             : value,
       ]);
-      return comparable(Object.fromEntries(fields), this.#beginMs);
+      return comparable(inOrder(Object.fromEntries(fields) as object), this.#beginMs);
     });
   }
 }

@@ -1,7 +1,8 @@
 /** Interleavings of our statements, to be run on a real and on a simulated Postgres and compared. */
 import { toStoreError } from '../../../libs/db/pg-errors.ts';
 import type { ExecutionStore, OwnershipStore, TaskStore } from '../../../libs/db/stores.ts';
-import type { OwnerRow, SessionRow, TaskRow } from '../rows.ts';
+import { recordKey } from '../rows.ts';
+import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from '../rows.ts';
 
 export interface Stores {
   readonly tasks: TaskStore;
@@ -12,12 +13,15 @@ export interface Stores {
 /** Columns to set by hand. Times are in minutes from the script's beginning, so that seconds do not matter. */
 export type Setting =
   | { readonly table: 'task'; readonly key: number; readonly columns: Partial<TaskRow> }
+  | { readonly table: 'claim_record'; readonly key: string; readonly columns: ClaimRecordRow }
   | { readonly table: 'partition_owner'; readonly key: number; readonly columns: Partial<OwnerRow> }
   | { readonly table: 'worker_session'; readonly key: string; readonly columns: Partial<SessionRow> };
 
 export interface World {
   /** Tasks with the ids 1, 2, …, due at the beginning, and what sets them apart. */
   readonly tasks: readonly Partial<TaskRow>[];
+  /** With ids that no claim of the script comes to. */
+  readonly records: readonly ClaimRecordRow[];
   /** Of each partition, from 0 on. */
   readonly owners: readonly Partial<OwnerRow>[];
   readonly sessions: readonly SessionRow[];
@@ -27,7 +31,8 @@ export interface World {
 export type Act =
   'begin' | 'commit' | 'rollback' | { readonly set: Setting } | { readonly untilDoneMs: number } | Call;
 
-export type Call = (stores: Stores) => Promise<unknown>;
+/** @param at the time in ms that is so many minutes from the script's beginning, as in a {@link Setting} */
+export type Call = (stores: Stores, at: (minutes: number) => number) => Promise<unknown>;
 
 export interface Step {
   /** The connection, called like its application_name. */
@@ -45,9 +50,10 @@ export interface Line {
 
 export interface Ending {
   readonly tasks: readonly unknown[];
+  readonly records: readonly unknown[];
   readonly owners: readonly unknown[];
   readonly sessions: readonly unknown[];
-  /** Payloads of NOTIFY, in order. */
+  /** Payloads of NOTIFY, in order, their times like all others. */
   readonly notified: readonly string[];
 }
 
@@ -102,8 +108,32 @@ export function comparable(value: unknown, beginMs: number): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, comparable(field, beginMs)]));
 }
 
+/** A row of claim_record with its attempts in the order of tasks: in the array they have none. */
+export function inOrder(row: object): object {
+  // Postgres' bigint[] comes as texts.
+  const { taskIds, attempts, ...columns } = row as { taskIds?: (number | string)[]; attempts?: number[] };
+  if (taskIds === undefined) return row;
+  const named = taskIds.map((id, index) => ({ id: Number(id), attempt: attempts?.[index] }));
+  return { ...columns, named: named.sort((a, b) => a.id - b.id) };
+}
+
+/** A payload of NOTIFY, with a time that can be compared. */
+export function comparablePayload(payload: string, beginMs: number): string {
+  return payload.replace(/^\d+/, (ms) => String(comparable(Number(ms), beginMs)));
+}
+
+/** Settings that make `world`, its tasks having been inserted. */
+export function settingsOf({ tasks, records, owners, sessions }: World): Setting[] {
+  return [
+    ...tasks.map((columns, index) => ({ table: 'task', key: index + 1, columns }) as const),
+    ...records.map((columns) => ({ table: 'claim_record', key: recordKey(columns), columns }) as const),
+    ...owners.map((columns, key) => ({ table: 'partition_owner', key, columns }) as const),
+    ...sessions.map((columns) => ({ table: 'worker_session', key: columns.incarnation, columns }) as const),
+  ];
+}
+
 /** The columns of `columns` that are times. */
 export const TIMES = new Set([
   ...['dueAt', 'scheduledAt', 'createdAt', 'startedAt', 'completedAt', 'cancelRequestedAt'],
-  ...['acquiredAt', 'expiresAt', 'unbrokenSince'],
+  ...['acquiredAt', 'claimedAt', 'expiresAt', 'unbrokenSince'],
 ]);

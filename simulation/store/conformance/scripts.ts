@@ -1,7 +1,32 @@
 /** Interleavings that matter, one by one. */
-import type { AttemptEnd, Held } from '../../../libs/db/stores.ts';
-import type { OwnerRow, SessionRow, TaskRow } from '../rows.ts';
-import type { Act, Call, Step, World } from './script.ts';
+import {
+  acquire,
+  begin,
+  claim,
+  claimBeyond,
+  commit,
+  COMPLETED,
+  does,
+  endSession,
+  finish,
+  finishAll,
+  orphaned,
+  ownedBy,
+  payloads,
+  peekBeyond,
+  PENDING,
+  RECORD,
+  recordOf,
+  recover,
+  release,
+  remove,
+  renew,
+  rollback,
+  runningBy,
+  session,
+  world,
+} from './script-steps.ts';
+import type { Step, World } from './script.ts';
 
 export interface Script {
   readonly name: string;
@@ -11,71 +36,6 @@ export interface Script {
   readonly waiting: readonly string[];
 }
 
-const LEASE_MS = 600_000;
-const LONG_MS = 3_600_000;
-const CLAIM_ID = '00000000-0000-4000-8000-000000000001';
-const COMPLETED: AttemptEnd = { kind: 'COMPLETED' };
-
-const PENDING: Partial<TaskRow> = { partitionId: 0, dueAt: -10 };
-const runningBy = (incarnation: string, more: Partial<TaskRow> = {}): Partial<TaskRow> => ({
-  ...{ partitionId: 0, status: 'RUNNING', attempt: 1, epoch: 1, startedAt: -5, dueAt: -10 },
-  ...{ claimId: CLAIM_ID, incarnation, workerId: incarnation },
-  ...more,
-});
-const ownedBy = (incarnation: string, epoch = 1): Partial<OwnerRow> => ({
-  ...{ owner: incarnation, incarnation, epoch, acquiredAt: -60 },
-});
-const session = (incarnation: string, more: Partial<SessionRow> = {}): SessionRow => ({
-  ...{ incarnation, workerId: incarnation, backendName: incarnation, leaseMs: LEASE_MS },
-  ...{ expiresAt: 10, unbrokenSince: -90, startedAt: -100 },
-  ...more,
-});
-const world = (more: Partial<World>): World => ({
-  tasks: [PENDING],
-  owners: [ownedBy('a'), {}],
-  sessions: [session('a'), session('b')],
-  ...more,
-});
-/** a runs the task, b owns its partition. */
-const orphaned = (
-  more: Partial<SessionRow> = {},
-  task: Partial<TaskRow> = {},
-  caller: Partial<SessionRow> = {},
-) =>
-  world({
-    tasks: [runningBy('a', task)],
-    owners: [ownedBy('b', 2), {}],
-    sessions: [session('a', { expiresAt: -2, ...more }), session('b', caller)],
-  });
-
-const held = (incarnation: string, epoch = 1, partition = 0): Held => ({ partition, epoch, incarnation });
-const does = (by: string, what: string, act: Act): Step => ({ by, what, act });
-const call = (what: string, act: Call) => (by: string) => does(by, what, act);
-const begin = (by: string) => does(by, 'begin', 'begin');
-const commit = (by: string) => does(by, 'commit', 'commit');
-const rollback = (by: string) => does(by, 'rollback', 'rollback');
-const claim = (by: string, epoch = 1) =>
-  does(by, 'claim', ({ execution }) =>
-    execution.claim({ claimId: CLAIM_ID, workerId: by, held: [held(by, epoch)], limit: 10 }),
-  );
-const acquire = (by: string, epoch: number, lockTimeoutMs = LONG_MS) =>
-  does(by, `acquire ${epoch}`, ({ ownership }) =>
-    ownership.acquire({ workerId: by, incarnation: by, grants: [{ partition: 0, epoch }], lockTimeoutMs }),
-  );
-const release = call('release', ({ ownership }) => ownership.release('a', [{ partition: 0, epoch: 1 }]));
-const remove = call('remove', ({ tasks }) => tasks.remove(1));
-const finish = (by: string, end: AttemptEnd = COMPLETED) =>
-  does(by, `finish ${end.kind}`, ({ execution }) =>
-    execution.finish([{ id: 1, attempt: 1, incarnation: 'a', end }]),
-  );
-const recover = (by: string, own: string[] = []) =>
-  does(by, 'recover', ({ execution }) =>
-    execution.recover({ held: [held('b', 2)], own, delaysMs: [1_200_000] }),
-  );
-const renew = (by: string) => does(by, 'renew', ({ ownership }) => ownership.renew(by, [by], LEASE_MS));
-const endSession = (by: string) => does(by, 'end session', ({ ownership }) => ownership.endSession(by));
-const payloads = (by: string, attempt: number, incarnation: string) =>
-  does(by, 'payloads', ({ execution }) => execution.payloads([{ id: 1, attempt, incarnation }]));
 const script = (name: string, at: World, steps: Step[], ...waiting: string[]): Script => ({
   ...{ name, world: at, steps, waiting },
 });
@@ -112,12 +72,29 @@ export const SCRIPTS: readonly Script[] = [
     [begin('a'), release('a'), does('c', 'claim', claim('a').act), commit('a')],
     'c',
   ),
-  script('claim beside claim', world({ tasks: [PENDING, PENDING] }), [
-    begin('a'),
+  script(
+    'claim behind a claim of the same worker, which takes nothing of what that one took',
+    world({ tasks: [PENDING, PENDING] }),
+    [begin('a'), claim('a', 1, 1), does('c', 'claim', claim('a').act), commit('a')],
+    'c',
+  ),
+  script(
+    'claim behind a claim that is rolled back',
+    world({ tasks: [PENDING, PENDING] }),
+    [begin('a'), claim('a', 1, 1), does('c', 'claim', claim('a').act), rollback('a')],
+    'c',
+  ),
+  script('claim by an incarnation that was overtaken', world({ owners: [ownedBy('b', 2), {}] }), [
     claim('a'),
-    does('c', 'claim', claim('a').act),
-    commit('a'),
   ]),
+  script(
+    'claim beyond a position, and peek',
+    world({ tasks: [-10, -12, -12, -11, 10].map((dueAt) => ({ ...PENDING, dueAt })) }),
+    [
+      ...[peekBeyond('a', -12, 2), claimBeyond('a', -12, 2), peekBeyond('a', -12, 2)],
+      ...[claimBeyond('a', -12, 3), claimBeyond('a', -10, 1), peekBeyond('a', -10, 1), claim('a')],
+    ],
+  ),
   script(
     'claim, then remove',
     world({}),
@@ -130,39 +107,98 @@ export const SCRIPTS: readonly Script[] = [
     [begin('a'), claim('a'), remove('c'), rollback('a')],
     'c',
   ),
-  script('remove, then claim', world({}), [begin('c'), remove('c'), claim('a'), commit('c'), claim('a')]),
-  script('remove rolled back, then claim', world({}), [
-    begin('c'),
-    remove('c'),
-    claim('a'),
-    rollback('c'),
-    claim('a'),
-  ]),
+  script(
+    'remove, then claim',
+    world({}),
+    [begin('c'), remove('c'), claim('a'), commit('c'), claim('a')],
+    'a',
+  ),
+  script(
+    'remove rolled back, then claim',
+    world({}),
+    [begin('c'), remove('c'), claim('a'), rollback('c'), claim('a')],
+    'a',
+  ),
+  script(
+    'remove beside remove',
+    world({ tasks: [PENDING, PENDING] }),
+    [begin('c'), remove('c'), remove('d'), commit('c')],
+    'd',
+  ),
   script(
     'remove, then finish',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [begin('c'), remove('c'), finish('a'), commit('c'), finish('a')],
     'a',
   ),
   script(
     'finish, then remove',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [begin('a'), finish('a'), remove('c'), commit('a'), remove('c')],
     'c',
   ),
   script(
     'finish with a retry, then remove',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [begin('a'), finish('a', { kind: 'RETRY', delayMs: 0, error: 'x' }), remove('c'), commit('a')],
     'c',
   ),
-  script('finish, then recover', orphaned(), [
-    begin('a'),
-    finish('a'),
-    recover('b'),
-    commit('a'),
-    recover('b'),
-  ]),
+  script(
+    'finish, then recover',
+    orphaned(),
+    [begin('a'), finish('a'), recover('b'), commit('a'), recover('b')],
+    'b',
+  ),
+  script(
+    'finish rolled back, then recover',
+    orphaned(),
+    [begin('a'), finish('a'), recover('b'), rollback('a'), finish('a')],
+    'b',
+  ),
+  script(
+    'finish that does not settle its record, then recover',
+    orphaned(),
+    [begin('a'), finish('a', COMPLETED, []), recover('b'), commit('a'), recover('b')],
+    'b',
+  ),
+  script(
+    'recover, then finish that does not settle its record',
+    orphaned(),
+    [begin('b'), recover('b'), finish('a', COMPLETED, []), commit('b')],
+    'a',
+  ),
+  script(
+    'recover a record of which some tasks have ended, some are gone, some to be removed',
+    world({
+      tasks: [
+        { ...PENDING, status: 'COMPLETED', attempt: 1, completedAt: -2, incarnation: 'a', workerId: 'a' },
+        PENDING,
+        { ...PENDING, attempt: 1, incarnation: 'a', workerId: 'a' },
+        { ...PENDING, cancelRequestedAt: -1 },
+      ],
+      records: [recordOf('a', { taskIds: [4, 3, 2, 1, 99], attempts: [1, 1, 1, 1, 1] })],
+      owners: [ownedBy('b', 2), {}],
+      sessions: [session('a', { expiresAt: -2 }), session('b')],
+    }),
+    [recover('b'), finishAll('a', [1, 2, 3, 4], COMPLETED, [RECORD])],
+  ),
+  script(
+    'a record of the former owner, whose lease stands, and its end',
+    world({
+      tasks: [PENDING, PENDING, PENDING],
+      records: [recordOf('a', { taskIds: [1, 2], attempts: [1, 1] })],
+      owners: [ownedBy('b', 2), {}],
+    }),
+    [
+      ...[claim('b', 2), recover('b'), finishAll('a', [1], { kind: 'HANDED_BACK' }, []), claim('b', 2)],
+      ...[finishAll('a', [2], COMPLETED, [RECORD]), claim('b', 2), endSession('a')],
+    ],
+  ),
+  script(
+    'claim before the former owner hands a task back, which the next one finds',
+    world({ ...runningBy('a'), owners: [ownedBy('b', 2), {}] }),
+    [begin('a'), finish('a', { kind: 'HANDED_BACK' }), claim('b', 2), commit('a'), claim('b', 2)],
+  ),
   script('recover, then finish', orphaned(), [begin('b'), recover('b'), finish('a'), commit('b')], 'a'),
   script(
     'recover rolled back, then finish',
@@ -172,13 +208,13 @@ export const SCRIPTS: readonly Script[] = [
   ),
   script(
     'finish repeated while the first is under way',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [begin('a'), finish('a', { kind: 'HANDED_BACK' }), does('c', 'finish', finish('a').act), commit('a')],
     'c',
   ),
   script(
     'finish while the task changes without ending',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [
       begin('c'),
       does('c', 'set', { set: { table: 'task', key: 1, columns: { failures: 2 } } }),
@@ -189,7 +225,7 @@ export const SCRIPTS: readonly Script[] = [
   ),
   script(
     'finish while another takes the attempt away and claims anew',
-    world({ tasks: [runningBy('a')] }),
+    world(runningBy('a')),
     [
       begin('c'),
       does('c', 'set', { set: { table: 'task', key: 1, columns: { attempt: 2 } } }),
@@ -281,11 +317,11 @@ export const SCRIPTS: readonly Script[] = [
   ),
   script(
     'a deadlock, which ends who waited first',
-    world({ tasks: [runningBy('a')] }),
-    [begin('a'), claim('a'), begin('b'), remove('b'), acquire('b', 2), finish('a'), commit('b'), commit('a')],
+    world(runningBy('a')),
+    [begin('a'), claim('a'), begin('b'), finish('b'), acquire('b', 2), finish('a'), commit('b'), commit('a')],
     'b',
   ),
-  script('end-session of who runs, and of who does not', world({ tasks: [runningBy('b')] }), [
+  script('end-session of who runs, and of who does not', world(runningBy('b')), [
     endSession('b'),
     endSession('a'),
     release('a'),
@@ -297,7 +333,7 @@ export const SCRIPTS: readonly Script[] = [
     [begin('a'), endSession('a'), does('c', 'renew', renew('a').act), commit('a')],
     'c',
   ),
-  script('payloads of my attempt, of another, of none that runs', world({ tasks: [runningBy('a')] }), [
+  script('payloads of my attempt, of another, of none that runs', world(runningBy('a')), [
     payloads('a', 1, 'a'),
     payloads('a', 2, 'a'),
     payloads('a', 1, 'b'),
@@ -309,35 +345,33 @@ export const SCRIPTS: readonly Script[] = [
     claim('a'),
     ...['c', 'a'].flatMap((by) => [
       does(by, 'running', ({ execution }) => execution.running(['a'])),
-      does(by, 'peek', ({ execution }) => execution.peek([1, 0], 900_000)),
+      does(by, 'peek', ({ execution }) =>
+        execution.peek([{ partition: 1 }, { partition: 0 }], 900_000, [by]),
+      ),
       does(by, 'get', ({ tasks }) => tasks.get(1)),
       does(by, 'cluster', ({ tasks }) => tasks.cluster()),
     ]),
     commit('a'),
     does('c', 'get', ({ tasks }) => tasks.get(1)),
   ]),
-  script(
-    'notified at commit, once a content, and not of what is rolled back',
-    world({ tasks: [runningBy('a')] }),
-    [
-      begin('a'),
-      finish('a', { kind: 'HANDED_BACK' }),
-      commit('a'),
-      claim('a'),
-      begin('c'),
-      ...[1, 2].map(() =>
-        does('c', 'insert', ({ tasks }) =>
-          tasks.insert(
-            ['x', 'y', 'k', 'x'].map((key) => ({ name: 'n', key, payload: null, scheduledAtMs: null })),
-          ),
+  script('notified at commit, once a content, and not of what is rolled back', world(runningBy('a')), [
+    begin('a'),
+    finish('a', { kind: 'HANDED_BACK' }),
+    commit('a'),
+    claim('a'),
+    begin('c'),
+    ...[1, 2].map(() =>
+      does('c', 'insert', ({ tasks }) =>
+        tasks.insert(
+          ['x', 'y', 'k', 'x'].map((key) => ({ name: 'n', key, payload: null, scheduledAtMs: null })),
         ),
       ),
-      commit('c'),
-      begin('c'),
-      does('c', 'insert', ({ tasks }) =>
-        tasks.insert([{ name: 'n', key: 'z', payload: null, scheduledAtMs: null }]),
-      ),
-      rollback('c'),
-    ],
-  ),
+    ),
+    commit('c'),
+    begin('c'),
+    does('c', 'insert', ({ tasks }) =>
+      tasks.insert([{ name: 'n', key: 'z', payload: null, scheduledAtMs: null }]),
+    ),
+    rollback('c'),
+  ]),
 ];

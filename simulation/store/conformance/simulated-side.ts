@@ -3,7 +3,7 @@ import { SimulatedDatabase } from '../database.ts';
 import type { StatementFn, Transaction } from '../database.ts';
 import type { Execution, Steps } from '../execution.ts';
 import { storesOn } from '../stores.ts';
-import { comparable, TIMES, UnderWay } from './script.ts';
+import { comparable, comparablePayload, inOrder, settingsOf, TIMES, UnderWay } from './script.ts';
 import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
 
 const DEADLOCK_TIMEOUT_MS = 1_001;
@@ -17,7 +17,10 @@ interface Connection {
 
 export class SimulatedSide implements Side {
   readonly clock = new ManualClock();
-  /** Two wait for one row, or for each other: who gets it, or ends, is on the real side often a race of processes. */
+  /**
+   * Two wait for one row, or for each other, or were woken at once: who gets a row, or ends, is on the real side often
+   * a race of processes.
+   */
   racing = false;
   database = new SimulatedDatabase({ clock: this.clock, uid: 'uid-1', partitions: 2 });
   #connections = new Map<string, Connection>();
@@ -25,36 +28,43 @@ export class SimulatedSide implements Side {
   #notified: string[] = [];
   #beginMs = 0;
 
-  async prepare({ tasks, owners, sessions }: World): Promise<void> {
+  async prepare(world: World): Promise<void> {
     this.#beginMs = this.clock.wallMs();
     this.#connections = new Map();
     this.#underWay = new UnderWay();
-    this.database = new SimulatedDatabase({ clock: this.clock, uid: 'uid-1', partitions: owners.length });
+    this.database = new SimulatedDatabase({
+      clock: this.clock,
+      uid: 'uid-1',
+      partitions: world.owners.length,
+    });
     const setUp = this.#connection('set-up');
     await setUp.stores.tasks.insert(
-      tasks.map((_, index) => ({ name: `t${index + 1}`, key: null, payload: index, scheduledAtMs: null })),
+      world.tasks.map((_, index) => ({
+        name: `t${index + 1}`,
+        key: null,
+        payload: index,
+        scheduledAtMs: null,
+      })),
     );
-    const settings: Setting[] = [
-      ...tasks.map((columns, index) => ({ table: 'task', key: index + 1, columns }) as const),
-      ...owners.map((columns, key) => ({ table: 'partition_owner', key, columns }) as const),
-      ...sessions.map((columns) => ({ table: 'worker_session', key: columns.incarnation, columns }) as const),
-    ];
-    for (const setting of settings) await this.#run(setUp, this.#setting(setting));
+    for (const setting of settingsOf(world)) await this.#run(setUp, this.#setting(setting));
     this.#notified = [];
-    this.database.onTaskDue((partitions) =>
-      this.#notified.push(partitions === '*' ? partitions : partitions.join(',')),
+    this.database.onTaskDue((partitions, sinceMs) =>
+      this.#notified.push(`${sinceMs}:${partitions === '*' ? partitions : partitions.join(',')}`),
     );
   }
 
   async perform(step: Step): Promise<Line> {
     // No two transactions begin at once.
     await this.clock.advance(1);
+    const waited = this.#transactions().filter(({ blocked }) => blocked);
+    const waitedFor = waited.map(({ waiting }) => waiting);
     this.#start(step);
     await this.clock.advance(
       typeof step.act === 'object' && 'untilDoneMs' in step.act ? step.act.untilDoneMs : 0,
     );
     const deadlock = this.#transactions().some(({ deadlocked }) => deadlocked);
-    this.racing = deadlock || this.#transactions().some(({ queued }) => queued);
+    const woken = waited.filter(({ waiting }, index) => waiting !== waitedFor[index]);
+    this.racing = deadlock || woken.length > 1 || this.#transactions().some(({ queued }) => queued);
     if (deadlock) await this.clock.advance(DEADLOCK_TIMEOUT_MS);
     return this.#underWay.line(step);
   }
@@ -67,14 +77,17 @@ export class SimulatedSide implements Side {
       }
       await this.clock.advance(0);
     }
-    const all = (rows: Iterable<unknown>) => [...rows].map((row) => comparable(row, this.#beginMs));
+    const all = (rows: Iterable<object>) => [...rows].map((row) => comparable(inOrder(row), this.#beginMs));
     return {
-      tasks: all([...this.database.tasks.values()].sort((a, b) => a.id - b.id)),
+      tasks: all([...this.database.taskRows.values()].sort((a, b) => a.id - b.id)),
+      records: all(
+        [...this.database.claimRecords.values()].sort((a, b) => a.partitionId - b.partitionId || a.id - b.id),
+      ),
       owners: all(this.database.owners),
       sessions: all(
         [...this.database.sessions.values()].sort((a, b) => (a.incarnation < b.incarnation ? -1 : 1)),
       ),
-      notified: this.#notified,
+      notified: this.#notified.map((payload) => comparablePayload(payload, this.#beginMs)),
     };
   }
 
@@ -103,7 +116,7 @@ export class SimulatedSide implements Side {
       if (act === 'commit') transaction?.commit();
       else transaction?.rollback();
     } else if (typeof act === 'object') await this.#run(connection, this.#setting(act.set));
-    else return await act(connection.stores);
+    else return await act(connection.stores, (minutes) => this.#beginMs + minutes * 60_000);
     return undefined;
   }
 
@@ -135,7 +148,7 @@ export class SimulatedSide implements Side {
 
   /** UPDATE of one row by its key; for a session that is not there, INSERT. */
   #setting({ table, key, columns }: Setting): StatementFn<undefined> {
-    const given = Object.entries(columns).map(([column, value]) => [
+    const given = Object.entries(columns).map(([column, value]: [string, unknown]) => [
       column,
       TIMES.has(column) && typeof value === 'number' ? this.#beginMs + value * 60_000 : value,
     ]);
@@ -149,6 +162,7 @@ export class SimulatedSide implements Side {
             () => true,
             (t) => ({ ...t, ...patch }),
           );
+        if (table === 'claim_record') x.insert(x.claimRecords, key, { ...columns, ...patch });
         if (table === 'partition_owner')
           yield* x.update(
             x.owners.find(key, x),

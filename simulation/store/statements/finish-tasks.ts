@@ -1,7 +1,7 @@
-import type { TaskStatus } from '../../../libs/core/task.ts';
 import type { AttemptEnd } from '../../../libs/db/stores.ts';
+import { recordKey } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
-import type { Row } from '../table.ts';
+import type { Execution, Steps } from '../execution.ts';
 import type { SqlStatement } from './statement.ts';
 
 interface Outcome {
@@ -9,91 +9,89 @@ interface Outcome {
   readonly id: number;
   readonly attempt: number;
   readonly incarnation: string;
+  readonly startedMs: number;
   readonly kind: AttemptEnd['kind'];
   readonly delayMs: number | null;
   readonly error: string | null;
 }
 
-interface Mine {
-  readonly outcome: Outcome;
-  readonly row: Row<TaskRow>;
-  readonly cancelled: boolean;
-}
+const SOON_MS = 5_000;
 
-type Result = 'recorded' | 'refused' | 'changing';
-
-/** finish-tasks.sql */
+/** finish-tasks.sql, functions/finish_tasks.sql */
 export const finishTasks: SqlStatement<
   [
+    settledPartitions: number[],
+    settledRecords: number[],
     ids: number[],
     attempts: number[],
     incarnations: string[],
+    workerId: string,
+    startedMs: number[],
     kinds: AttemptEnd['kind'][],
     delays: (number | null)[],
     errors: (string | null)[],
   ],
-  { result: Result }
+  { counted: number[] | null }
 > = {
   name: 'finish-tasks',
-  *execute(x, ids, attempts, incarnations, kinds, delays, errors) {
-    const outcomes = ids.map((id, ordinal): Outcome => ({
-      ordinal,
-      id,
-      attempt: attempts[ordinal] ?? 0,
-      incarnation: incarnations[ordinal] ?? '',
-      kind: kinds[ordinal] ?? 'COMPLETED',
-      delayMs: delays[ordinal] ?? null,
-      error: errors[ordinal] ?? null,
+  *execute(x, partitions, records, ids, attempts, incarnations, workerId, started, kinds, delays, errors) {
+    for (const [index, partitionId] of partitions.entries()) {
+      const key = recordKey({ partitionId, id: records[index] ?? 0 });
+      yield* x.delete(x.claimRecords.find(key, x), () => true);
+    }
+    const outcomes = ids.map((id, index): Outcome => ({
+      ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, incarnation: incarnations[index] ?? '' },
+      ...{ startedMs: started[index] ?? 0, kind: kinds[index] ?? 'COMPLETED' },
+      ...{ delayMs: delays[index] ?? null, error: errors[index] ?? null },
     }));
 
-    const mine: Mine[] = [];
-    for (const outcome of outcomes.toSorted((a, b) => a.id - b.id)) {
-      const row = x.tasks.find(outcome.id, x);
-      const task = yield* x.select(
-        row,
-        (t) =>
-          t.attempt === outcome.attempt && t.incarnation === outcome.incarnation && t.status === 'RUNNING',
-        'FOR UPDATE',
-      );
-      if (row !== undefined && task !== undefined)
-        mine.push({ outcome, row, cancelled: task.cancelRequestedAt !== null });
-    }
+    x.nextStatement();
+    const ended = yield* endAll(x, outcomes, workerId);
+    const again = ended.filter(
+      (t) => t.status === 'PENDING' && t.cancelRequestedAt === null && t.dueAt <= x.nowMs + SOON_MS,
+    );
 
-    const due: number[] = [];
-    for (const { outcome, row, cancelled } of mine) {
-      if (cancelled) continue;
-      const ended = yield* x.update(
-        row,
-        () => true,
-        (t) => end(t, outcome, x.nowMs),
-      );
-      if (ended?.status === 'PENDING' && ended.dueAt <= x.nowMs + 5_000) due.push(ended.partitionId);
-    }
-    x.transaction.notify(due);
+    x.nextStatement();
+    for (const { id, cancelRequestedAt } of ended)
+      if (cancelRequestedAt !== null) yield* x.delete(x.tasks.find(id, x), () => true);
+    x.transaction.notify(
+      again.map(({ partitionId }) => partitionId),
+      Math.min(...again.map(({ dueAt }) => dueAt)),
+    );
+    if (ended.length === ids.length) return [{ counted: null }];
 
-    for (const { row, cancelled } of mine) if (cancelled) yield* x.delete(row, () => true);
-
-    const found = new Set(mine.map(({ outcome }) => outcome));
-    return outcomes.map((outcome) => {
-      const task = x.tasks.find(outcome.id, x)?.visibleTo(x);
-      return { result: found.has(outcome) || task === undefined ? 'recorded' : judge(task, outcome) };
-    });
+    x.nextStatement();
+    return [{ counted: outcomes.filter((outcome) => counts(x, outcome)).map(({ ordinal }) => ordinal) }];
   },
 };
 
-/** What becomes of an outcome that was not `mine`, by the task as the snapshot shows it. */
-function judge(task: TaskRow, { attempt, incarnation }: Outcome): Result {
-  if (task.attempt !== attempt || task.incarnation !== incarnation) return 'refused';
-  return task.status === 'RUNNING' ? 'changing' : 'recorded';
+/** `ended` */
+function* endAll(x: Execution, outcomes: readonly Outcome[], workerId: string): Steps<TaskRow[]> {
+  const ended: TaskRow[] = [];
+  for (const outcome of outcomes.toSorted((a, b) => a.id - b.id)) {
+    const task = yield* x.update(
+      x.tasks.find(outcome.id, x),
+      (t) => t.attempt === outcome.attempt - 1,
+      (t) => end(t, outcome, workerId, x.nowMs),
+    );
+    if (task !== undefined) ended.push(task);
+  }
+  return ended;
 }
 
-function end(t: TaskRow, { kind, delayMs, error }: Outcome, nowMs: number): TaskRow {
-  const status: TaskStatus = kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
+function counts(x: Execution, { id, attempt, incarnation }: Outcome): boolean {
+  const t = x.tasks.find(id, x)?.visibleTo(x);
+  return t === undefined || (t.attempt === attempt && t.incarnation === incarnation);
+}
+
+function end(t: TaskRow, outcome: Outcome, workerId: string, nowMs: number): TaskRow {
+  const { attempt, incarnation, startedMs, kind, delayMs, error } = outcome;
+  const status = kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
   return {
     ...t,
-    status,
+    ...{ status, attempt, incarnation, workerId, startedAt: startedMs },
     failures: t.failures + (kind === 'RETRY' || kind === 'FAILED' ? 1 : 0),
-    dueAt: kind === 'RETRY' ? Math.max(t.scheduledAt, nowMs + (delayMs ?? 0)) : t.dueAt,
+    dueAt: kind === 'RETRY' ? Math.max(t.scheduledAt, Math.floor(nowMs + (delayMs ?? 0))) : t.dueAt,
     completedAt: status === 'PENDING' ? null : nowMs,
     lastError: error ?? t.lastError,
   };

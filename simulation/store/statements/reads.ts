@@ -1,33 +1,51 @@
 /** The statements that lock nothing. */
 import type { Json } from '../../../libs/core/task.ts';
 import type { ClusterMeta, RunningRow, TaskRecord, TaskStore } from '../../../libs/db/stores.ts';
-import type { SessionRow } from '../rows.ts';
+import { names, recordKey, toTaskState } from '../rows.ts';
+import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { StatementFn } from '../execution.ts';
-import { byText, epochMs } from './statement.ts';
+import { byText, epochMs, recordsIn } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SHOW_DEAD_WORKERS_MS = 300_000;
 
 /** peek-due.sql */
 export const peekDue: SqlStatement<
-  [partitions: number[], horizonMs: number],
-  { now_ms: number; due: [number, number][] }
+  [
+    partitions: number[],
+    afterDueMs: (number | null)[],
+    afterIds: (number | null)[],
+    recordsFrom: (number | null)[],
+    horizonMs: number,
+    own: string[],
+  ],
+  { now_ms: number; due: [number, number][]; others: boolean }
 > = {
   name: 'peek-due',
-  *execute(x, partitions, horizonMs) {
+  *execute(x, partitions, afterDueMs, afterIds, recordsFrom, horizonMs, own) {
     const earliest = new Map<number, number>();
+    const open = recordsIn(
+      x,
+      new Set(partitions),
+      (partition) => recordsFrom[partitions.indexOf(partition)] ?? 0,
+    );
     for (const row of x.tasks.rows()) {
       const t = row.visibleTo(x);
-      if (t?.status !== 'PENDING' || t.dueAt > x.nowMs + horizonMs) continue;
-      const before = earliest.get(t.partitionId);
-      if (before === undefined || t.dueAt < before) earliest.set(t.partitionId, t.dueAt);
+      if (t?.status !== 'PENDING' || t.dueAt > x.nowMs + horizonMs || t.cancelRequestedAt !== null) continue;
+      const index = partitions.indexOf(t.partitionId);
+      const afterDue = afterDueMs[index] ?? -Infinity;
+      if (index < 0 || t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= (afterIds[index] ?? 0)))
+        continue;
+      if (t.dueAt >= (earliest.get(t.partitionId) ?? Infinity)) continue;
+      if (!open.some((record) => names(record, t))) earliest.set(t.partitionId, t.dueAt);
     }
     const due: [number, number][] = [];
     for (const partition of partitions) {
       const dueAt = earliest.get(partition);
       if (dueAt !== undefined) due.push([partition, epochMs(dueAt)]);
     }
-    return [{ now_ms: x.nowMs, due }];
+    const others = open.some(({ incarnation }) => !own.includes(incarnation));
+    return [{ now_ms: x.nowMs, due, others }];
   },
 };
 
@@ -36,37 +54,43 @@ export const runningTasks: SqlStatement<[incarnations: string[]], RunningRow> = 
   name: 'running-tasks',
   *execute(x, incarnations) {
     const running: RunningRow[] = [];
-    for (const row of x.tasks.rows()) {
-      const t = row.visibleTo(x);
-      if (t?.status !== 'RUNNING' || !incarnations.includes(t.incarnation ?? '')) continue;
-      running.push({
-        id: t.id,
-        name: t.name,
-        partition: t.partitionId,
-        epoch: t.epoch ?? 0,
-        incarnation: t.incarnation ?? '',
-        attempt: t.attempt,
-        failures: t.failures,
-        scheduledAtMs: epochMs(t.scheduledAt),
-        claimId: t.claimId ?? '',
-        cancelRequested: t.cancelRequestedAt !== null,
-      });
+    for (const row of x.claimRecords.rows()) {
+      const record = row.visibleTo(x);
+      if (record === undefined || !incarnations.includes(record.incarnation)) continue;
+      for (const [index, id] of record.taskIds.entries()) {
+        const t = x.tasks.find(id, x)?.visibleTo(x);
+        const attempt = record.attempts[index] ?? 0;
+        if (t?.attempt === attempt - 1) running.push(toRunningRow(t, record, attempt));
+      }
     }
     return running.sort((a, b) => a.id - b.id);
   },
 };
 
+function toRunningRow(t: TaskRow, record: ClaimRecordRow, attempt: number): RunningRow {
+  const { id, claimId, claimedAt: claimedAtMs, epoch, incarnation } = record;
+  return {
+    ...{ id: t.id, name: t.name, partition: t.partitionId, attempt, failures: t.failures },
+    ...{ record: id, claimId, claimedAtMs, epoch, incarnation },
+    scheduledAtMs: epochMs(t.scheduledAt),
+    dueAtMs: epochMs(t.dueAt),
+    cancelRequested: t.cancelRequestedAt !== null,
+  };
+}
+
 /** task-payloads.sql */
 export const taskPayloads: SqlStatement<
-  [ids: number[], attempts: number[], incarnations: string[]],
+  [ids: number[], attempts: number[], incarnations: string[], partitions: number[], records: number[]],
   { id: number; payload: Json }
 > = {
   name: 'task-payloads',
-  *execute(x, ids, attempts, incarnations) {
+  *execute(x, ids, attempts, incarnations, partitions, records) {
     return ids.flatMap((id, index) => {
+      const key = recordKey({ partitionId: partitions[index] ?? -1, id: records[index] ?? 0 });
+      const record = x.claimRecords.find(key, x)?.visibleTo(x);
+      if (record?.incarnation !== incarnations[index]) return [];
       const t = x.tasks.find(id, x)?.visibleTo(x);
-      const same = t?.attempt === attempts[index] && t?.incarnation === incarnations[index];
-      return t !== undefined && same && t.status === 'RUNNING' ? [{ id, payload: t.payload }] : [];
+      return t !== undefined && t.attempt === (attempts[index] ?? 0) - 1 ? [{ id, payload: t.payload }] : [];
     });
   },
 };
@@ -81,8 +105,12 @@ export const readMeta: StatementFn<ClusterMeta> = {
 export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
   name: 'get-task',
   *execute(x) {
-    const t = x.tasks.find(id, x)?.visibleTo(x);
-    if (t === undefined) return null;
+    const row = x.tasks.find(id, x)?.visibleTo(x);
+    if (row === undefined) return null;
+    const t = toTaskState(
+      row,
+      recordsIn(x, new Set([row.partitionId])).find((record) => names(record, row)),
+    );
     const session =
       t.status === 'RUNNING' ? x.sessions.find(t.incarnation ?? '', x)?.visibleTo(x) : undefined;
     return {

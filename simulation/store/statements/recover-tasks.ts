@@ -1,13 +1,15 @@
+import { recordKey } from '../rows.ts';
+import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
-import type { SessionRow, TaskRow } from '../rows.ts';
-import type { Row } from '../table.ts';
-import { byText, renewedInTime } from './statement.ts';
-import type { SqlStatement } from './statement.ts';
+import { byText, heldOf, recordsIn, renewedInTime } from './statement.ts';
+import type { Held, SqlStatement } from './statement.ts';
 
-interface Abandoned {
-  readonly row: Row<TaskRow>;
-  readonly cancelled: boolean;
-  readonly delayMs: number | undefined;
+/** An attempt of a record that is gone. */
+interface Lost {
+  readonly id: number;
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly claimedAt: number;
 }
 
 interface Recovered {
@@ -18,56 +20,40 @@ interface Recovered {
   readonly became: string;
 }
 
-/** recover-tasks.sql */
+/** recover-tasks.sql, functions/recover_tasks.sql */
 export const recoverTasks: SqlStatement<
-  [number[], number[], string[], limit: number, delays: number[], own: string[]],
+  [number[], number[], string[], limit: number, delays: number[], callers: string[]],
   Recovered
 > = {
   name: 'recover-tasks',
   *execute(x, partitions, epochs, incarnations, limit, delays, callers) {
-    x.transaction.lockOwnerTable();
-    const own = yield* lockOwn(x, partitions, epochs, incarnations, callers);
-    const running = own.size === 0 ? [] : findRunning(x, own, callers);
-    const expired = yield* lockExpired(x, running);
-    const abandoned = yield* lockAbandoned(x, running, expired, limit, delays);
-
+    const foreign = ({ incarnation }: ClaimRecordRow) => !callers.includes(incarnation);
     const recovered: Recovered[] = [];
-    for (const { row, cancelled } of abandoned) {
-      if (!cancelled) continue;
-      const removed = yield* x.delete(row, () => true);
-      if (removed !== undefined) recovered.push(toRecovered(removed, 'REMOVED'));
+    if (recordsIn(x, new Set(partitions)).some(foreign)) {
+      x.transaction.lockOwnerTable();
+      x.nextStatement();
+      const own = yield* lockOwn(x, heldOf(partitions, epochs, incarnations));
+      x.nextStatement();
+      const expired = own.size === 0 ? undefined : yield* lockExpired(x, recordsIn(x, own).filter(foreign));
+      x.nextStatement();
+      const lost =
+        expired === undefined
+          ? []
+          : yield* removeAbandoned(x, recordsIn(x, own).filter(foreign), expired, limit);
+      x.nextStatement();
+      for (const attempt of lost) recovered.push(...(yield* charge(x, attempt, delays)));
+      x.nextStatement();
+      for (const attempt of lost) yield* removeCancelled(x, attempt);
     }
-    for (const { row, cancelled, delayMs } of abandoned) {
-      if (cancelled) continue;
-      const ended = yield* x.update(
-        row,
-        () => true,
-        (t) => end(t, delayMs, x.nowMs),
-      );
-      if (ended !== undefined) recovered.push(toRecovered(ended, ended.status));
-    }
-    // Nothing reads from it, and so Postgres runs it after all the rest.
+    x.nextStatement();
     yield* clamp(x);
     return recovered;
   },
 };
 
-function* lockOwn(
-  x: Execution,
-  partitions: readonly number[],
-  epochs: readonly number[],
-  incarnations: readonly string[],
-  callers: readonly string[],
-): Steps<Set<number>> {
+/** `own` */
+function* lockOwn(x: Execution, held: readonly Held[]): Steps<Set<number>> {
   const own = new Set<number>();
-  if (!othersRun(x, partitions, callers)) return own;
-  const held = partitions
-    .map((partition, index) => ({
-      partition,
-      epoch: epochs[index],
-      incarnation: incarnations[index] ?? '',
-    }))
-    .sort((a, b) => a.partition - b.partition);
   for (const { partition, epoch, incarnation } of held) {
     const session = x.sessions.find(incarnation, x)?.visibleTo(x);
     if (session === undefined) continue;
@@ -83,33 +69,10 @@ function* lockOwn(
   return own;
 }
 
-function othersRun(x: Execution, partitions: readonly number[], callers: readonly string[]): boolean {
-  for (const row of x.tasks.rows()) {
-    const t = row.visibleTo(x);
-    if (t?.status !== 'RUNNING' || callers.includes(t.incarnation ?? '')) continue;
-    if (partitions.includes(t.partitionId)) return true;
-  }
-  return false;
-}
-
-function findRunning(
-  x: Execution,
-  own: ReadonlySet<number>,
-  callers: readonly string[],
-): { row: Row<TaskRow>; task: TaskRow }[] {
-  const running: { row: Row<TaskRow>; task: TaskRow }[] = [];
-  for (const row of x.tasks.rows()) {
-    const task = row.visibleTo(x);
-    if (task?.status !== 'RUNNING' || !own.has(task.partitionId)) continue;
-    if (callers.includes(task.incarnation ?? '')) continue;
-    running.push({ row, task });
-  }
-  return running;
-}
-
-function* lockExpired(x: Execution, running: readonly { task: TaskRow }[]): Steps<Set<string>> {
+/** `expired` */
+function* lockExpired(x: Execution, running: readonly ClaimRecordRow[]): Steps<Set<string>> {
   const expired = new Set<string>();
-  const incarnations = [...new Set(running.map(({ task }) => task.incarnation ?? ''))].sort(byText);
+  const incarnations = [...new Set(running.map(({ incarnation }) => incarnation))].sort(byText);
   for (const incarnation of incarnations) {
     const session = yield* x.select(
       x.sessions.find(incarnation, x),
@@ -121,42 +84,63 @@ function* lockExpired(x: Execution, running: readonly { task: TaskRow }[]): Step
   return expired;
 }
 
-function* lockAbandoned(
+/** `abandoned`, `removed`. @returns their attempts, in the order of tasks */
+function* removeAbandoned(
   x: Execution,
-  running: readonly { row: Row<TaskRow>; task: TaskRow }[],
+  running: readonly ClaimRecordRow[],
   expired: ReadonlySet<string>,
   limit: number,
-  delays: readonly number[],
-): Steps<Abandoned[]> {
-  const abandoned: Abandoned[] = [];
-  for (const { row, task } of running.toSorted((a, b) => a.task.id - b.task.id)) {
+): Steps<Lost[]> {
+  const abandoned: ClaimRecordRow[] = [];
+  for (const record of running.toSorted((a, b) => a.partitionId - b.partitionId || a.id - b.id)) {
     if (abandoned.length === limit) break;
-    const incarnation = task.incarnation ?? '';
+    const { incarnation } = record;
     const hasSession = x.sessions.find(incarnation, x)?.visibleTo(x) !== undefined;
     if (!expired.has(incarnation) && hasSession) continue;
-    const stillRuns = (t: TaskRow) => t.status === 'RUNNING' && t.incarnation === incarnation;
-    const newest = yield* x.select(row, stillRuns, 'FOR UPDATE', 'SKIP LOCKED');
-    if (newest === undefined) continue;
-    const cancelled = newest.cancelRequestedAt !== null;
-    abandoned.push({ row, cancelled, delayMs: delays[newest.failures] });
+    const row = x.claimRecords.find(recordKey(record), x);
+    if ((yield* x.select(row, () => true, 'FOR UPDATE')) !== undefined) abandoned.push(record);
   }
-  return abandoned;
+  const lost: Lost[] = [];
+  for (const record of abandoned) {
+    const { taskIds, attempts, workerId, claimedAt } = record;
+    yield* x.delete(x.claimRecords.find(recordKey(record), x), () => true);
+    lost.push(...taskIds.map((id, index) => ({ id, attempt: attempts[index] ?? 0, workerId, claimedAt })));
+  }
+  return lost.sort((a, b) => a.id - b.id);
 }
 
-function end(t: TaskRow, delayMs: number | undefined, nowMs: number): TaskRow {
+/** `ended` */
+function* charge(x: Execution, lost: Lost, delays: readonly number[]): Steps<Recovered[]> {
+  const ended = yield* x.update(
+    x.tasks.find(lost.id, x),
+    (t) => t.attempt === lost.attempt - 1,
+    (t) => end(t, lost, delays[t.failures], x.nowMs),
+  );
+  if (ended === undefined) return [];
+  const became = ended.cancelRequestedAt === null ? ended.status : 'REMOVED';
+  const { id, partitionId: partition, attempt, workerId: fromWorkerId } = ended;
+  return [{ id, partition, attempt, fromWorkerId, became }];
+}
+
+function end(t: TaskRow, lost: Lost, delayMs: number | undefined, nowMs: number): TaskRow {
+  const { attempt, workerId, claimedAt: startedAt } = lost;
   return {
     ...t,
+    ...{ attempt, workerId, startedAt, incarnation: null },
     status: delayMs === undefined ? 'FAILED' : 'PENDING',
-    dueAt: delayMs === undefined ? t.dueAt : Math.max(t.scheduledAt, nowMs + delayMs),
+    dueAt: delayMs === undefined ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + delayMs)),
     completedAt: delayMs === undefined ? nowMs : null,
     failures: t.failures + 1,
-    lastError: `attempt ${t.attempt}: worker ${t.workerId ?? ''} was lost, its lease ended`,
-    incarnation: null,
-    claimId: null,
+    lastError: `attempt ${attempt}: worker ${workerId} was lost, its lease ended`,
   };
 }
 
-/** `clamped` */
+function* removeCancelled(x: Execution, { id, attempt }: Lost): Steps<void> {
+  const cancelled = (t: TaskRow) => t.attempt === attempt && t.cancelRequestedAt !== null;
+  yield* x.delete(x.tasks.find(id, x), cancelled);
+}
+
+/** Leases from before the clock stepped back. */
 function* clamp(x: Execution): Steps<void> {
   for (const row of x.sessions.rows()) {
     const fromTheFuture = (s: SessionRow) => s.expiresAt > x.transaction.clockTimestampMs() + s.leaseMs;
@@ -168,8 +152,4 @@ function* clamp(x: Execution): Steps<void> {
       (s) => ({ ...s, expiresAt: x.nowMs + s.leaseMs }),
     );
   }
-}
-
-function toRecovered(t: TaskRow, became: string): Recovered {
-  return { id: t.id, partition: t.partitionId, attempt: t.attempt, fromWorkerId: t.workerId, became };
 }

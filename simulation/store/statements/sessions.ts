@@ -70,9 +70,6 @@ export const endSession: SqlStatement<[incarnation: string], never> = {
 
 function ownsAndRunsNothing(x: Execution, incarnation: string): boolean {
   for (const row of x.owners.rows()) if (row.visibleTo(x)?.incarnation === incarnation) return false;
-  for (const row of x.tasks.rows()) {
-    const t = row.visibleTo(x);
-    if (t?.status === 'RUNNING' && t.incarnation === incarnation) return false;
-  }
+  for (const row of x.claimRecords.rows()) if (row.visibleTo(x)?.incarnation === incarnation) return false;
   return true;
 }

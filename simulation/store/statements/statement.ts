@@ -1,4 +1,5 @@
 import type { Execution, StatementFn, Steps } from '../execution.ts';
+import type { ClaimRecordRow } from '../rows.ts';
 
 /** A statement of libs/db/sql with its parameters $1, $2, … Each mirrors its file: the CTEs by name and in order. */
 export interface SqlStatement<Parameters extends readonly unknown[], Result extends object> {
@@ -12,6 +13,41 @@ export function bind<Parameters extends readonly unknown[], Result extends objec
   parameters: Parameters,
 ): StatementFn<Result[]> {
   return { name: statement.name, execute: (x) => statement.execute(x, ...parameters) };
+}
+
+/** A partition with its fence. */
+export interface Held {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly incarnation: string;
+}
+
+/** In the order of partitions, as owner rows are locked. */
+export function heldOf(
+  partitions: readonly number[],
+  epochs: readonly number[],
+  incarnations: readonly string[],
+): Held[] {
+  return partitions
+    .map((partition, index) => ({
+      ...{ partition, epoch: epochs[index] ?? 0, incarnation: incarnations[index] ?? '' },
+    }))
+    .sort((a, b) => a.partition - b.partition);
+}
+
+/** The records of claims in `partitions` that `x` sees, without those that are older than `from` says for theirs. */
+export function recordsIn(
+  x: Execution,
+  partitions: ReadonlySet<number>,
+  from: (partition: number) => number = () => 0,
+): ClaimRecordRow[] {
+  const records: ClaimRecordRow[] = [];
+  for (const row of x.claimRecords.rows()) {
+    const record = row.visibleTo(x);
+    if (record === undefined || !partitions.has(record.partitionId)) continue;
+    if (record.id >= from(record.partitionId)) records.push(record);
+  }
+  return records;
 }
 
 /** The function epoch_ms of the schema. */

@@ -1,8 +1,9 @@
 /** The writes of the scheduler-api. */
 import { partitionOf } from '../../../libs/core/partition.ts';
 import type { Json } from '../../../libs/core/task.ts';
+import { names } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
-import { epochMs } from './statement.ts';
+import { epochMs, recordsIn } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SOON_MS = 5_000;
@@ -26,16 +27,18 @@ export const insertTasks: SqlStatement<
         status: 'PENDING',
         attempt: 0,
         failures: 0,
-        dueAt: Math.max(scheduledAt, nowMs),
+        dueAt: Math.max(scheduledAt, Math.floor(nowMs)),
         scheduledAt,
         createdAt,
-        ...{ startedAt: null, completedAt: null, cancelRequestedAt: null, epoch: null, claimId: null },
+        ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
         ...{ incarnation: null, workerId: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
       });
     });
+    const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
     transaction.notify(
-      inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS).map(({ partitionId }) => partitionId),
+      soon.map(({ partitionId }) => partitionId),
+      Math.min(...soon.map(({ dueAt }) => dueAt)),
     );
     return inserted.map((t) => ({
       id: t.id,
@@ -46,24 +49,30 @@ export const insertTasks: SqlStatement<
   },
 };
 
-/** remove-task.sql */
+/** remove-task.sql, functions/remove_task.sql */
 export const removeTask: SqlStatement<[id: number], { result: 'removed' | 'cancelling' | null }> = {
   name: 'remove-task',
   *execute(x, id) {
-    const row = x.tasks.find(id, x);
-    const target = yield* x.select(row, () => true, 'FOR UPDATE');
+    const partition = x.tasks.find(id, x)?.visibleTo(x)?.partitionId;
+    x.transaction.lockOwnerTable();
+    if (partition !== undefined)
+      yield* x.select(x.owners.find(partition, x), () => true, 'FOR NO KEY UPDATE');
+
+    x.nextStatement();
+    const target = yield* x.select(x.tasks.find(id, x), () => true, 'FOR UPDATE');
     if (target === undefined) return [{ result: null }];
-    if (target.status !== 'RUNNING') {
+
+    x.nextStatement();
+    const row = x.tasks.find(id, x);
+    const runs = recordsIn(x, new Set([target.partitionId])).some((record) => names(record, target));
+    if (!runs) {
       yield* x.delete(row, () => true);
       return [{ result: 'removed' }];
     }
     yield* x.update(
       row,
-      () => true,
-      (t) => ({
-        ...t,
-        cancelRequestedAt: t.status === 'RUNNING' ? (t.cancelRequestedAt ?? x.nowMs) : null,
-      }),
+      (t) => t.cancelRequestedAt === null,
+      (t) => ({ ...t, cancelRequestedAt: x.nowMs }),
     );
     return [{ result: 'cancelling' }];
   },

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { Positions } from './positions.ts';
+
+type Task = ReturnType<typeof task>;
+
+const task = (partition: number, dueAtMs: number, id: number) => ({ partition, dueAtMs, id });
+
+const claimed = (tasks: readonly Task[], oldestRecord = 1) => {
+  const held = [...new Set(tasks.map(({ partition }) => partition))];
+  return { tasks, held, oldestRecords: held.map(() => oldestRecord) };
+};
+
+describe('positions', () => {
+  it('are where the last claim got to, partition by partition', () => {
+    const positions = new Positions();
+    positions.claimed(claimed([task(0, 10, 1), task(1, 10, 2), task(0, 20, 3)]));
+    expect(positions.of(0)).toEqual({ dueAtMs: 20, id: 3 });
+    expect(positions.of(1)).toEqual({ dueAtMs: 10, id: 2 });
+    expect(positions.of(2)).toBeUndefined();
+  });
+
+  it('go back to before what may be waiting, and never forward', () => {
+    const positions = new Positions();
+    positions.claimed(claimed([task(0, 20, 3)]));
+    positions.back(0, 21);
+    expect(positions.of(0)).toEqual({ dueAtMs: 20, id: 3 });
+    positions.back(0, 20);
+    expect(positions.of(0)).toEqual({ dueAtMs: 20, id: 0 });
+    positions.back(0, 15);
+    expect(positions.of(0)).toEqual({ dueAtMs: 15, id: 0 });
+    positions.back(1, 15);
+    expect(positions.of(1)).toBeUndefined();
+  });
+
+  it('go back to the beginning', () => {
+    const positions = new Positions();
+    positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4)], 17));
+    positions.back(0, -Infinity);
+    positions.drop(1);
+    expect(positions.beyond(0)).toEqual({ partition: 0, after: undefined, oldestRecord: 17 });
+    expect(positions.beyond(1)).toEqual({ partition: 1, after: undefined, oldestRecord: undefined });
+  });
+});

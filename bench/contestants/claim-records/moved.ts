@@ -1,3 +1,0 @@
-import { claimRecords } from './claim-records.ts';
-
-export const peer = claimRecords('complete_and_move');

@@ -1,0 +1,71 @@
+-- Records how attempts ended, each once, where the task's row still stands one attempt below; then the task waits again
+-- or has ended, and is gone where its removal was requested, however it ended. Removes the records whose tasks have all
+-- ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
+--
+-- settled_partitions, settled_records name those records; of the other arrays, one element an outcome: ended_ids,
+-- ended_attempts, claimers (incarnations), started_ms, kinds, delays_ms, errors.
+-- Returns the outcomes that count, from 1, where not all do: recorded now, by an earlier call of the same, or the task
+-- is gone. Null: all do.
+--
+-- Locks: the records, then the tasks' rows, as a recovery does: nobody waits for one who waits for him. Where both want
+-- the same attempt, one of them finds its record or its row changed. No owner row, so a long task never holds up a move.
+CREATE OR REPLACE FUNCTION finish_tasks(
+  settled_partitions integer[], settled_records bigint[],
+  ended_ids bigint[], ended_attempts integer[], claimers text[], worker text, started_ms double precision[],
+  kinds text[], delays_ms double precision[], errors text[]
+) RETURNS integer[] LANGUAGE plpgsql AS $$
+DECLARE
+  ended_count integer;
+  cancelled bigint[];
+  waiting integer[];
+  next_due timestamptz;
+BEGIN
+  DELETE FROM claim_record c USING unnest(settled_partitions, settled_records) AS s (partition_id, id)
+  WHERE c.partition_id = s.partition_id AND c.id = s.id;
+
+  WITH outcome AS MATERIALIZED (
+    SELECT *
+    FROM unnest(ended_ids, ended_attempts, claimers, started_ms, kinds, delays_ms, errors)
+      AS o (id, attempt, incarnation, started_ms, kind, delay_ms, error)
+    ORDER BY id
+  ), ended AS (
+    UPDATE task t
+    SET status = CASE o.kind WHEN 'COMPLETED' THEN 'COMPLETED' WHEN 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
+        attempt = o.attempt,
+        failures = t.failures + CASE WHEN o.kind IN ('RETRY', 'FAILED') THEN 1 ELSE 0 END,
+        due_at = CASE o.kind
+          WHEN 'RETRY' THEN greatest(t.scheduled_at,
+                                     date_trunc('milliseconds', now() + o.delay_ms * interval '1 millisecond'))
+          ELSE t.due_at END,
+        started_at = to_timestamp(o.started_ms / 1000),
+        completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') THEN now() END,
+        incarnation = o.incarnation, worker_id = worker,
+        last_error = coalesce(o.error, t.last_error)
+    FROM outcome o
+    WHERE t.id = o.id AND t.attempt = o.attempt - 1
+    RETURNING t.id, t.partition_id, t.status, t.due_at, t.cancel_requested_at
+  ), again AS (
+    SELECT partition_id, due_at FROM ended
+    WHERE status = 'PENDING' AND cancel_requested_at IS NULL AND due_at <= now() + interval '5 seconds'
+  )
+  SELECT count(*), array_agg(id) FILTER (WHERE cancel_requested_at IS NOT NULL),
+         (SELECT array_agg(partition_id) FROM again), (SELECT min(due_at) FROM again)
+  INTO ended_count, cancelled, waiting, next_due
+  FROM ended;
+
+  IF cancelled IS NOT NULL THEN
+    DELETE FROM task WHERE id = ANY (cancelled);
+  END IF;
+  IF waiting IS NOT NULL THEN
+    PERFORM notify_task_due(waiting, next_due);
+  END IF;
+  IF ended_count = cardinality(ended_ids) THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT coalesce(array_agg(o.ordinal), '{}')
+    FROM unnest(ended_ids, ended_attempts, claimers) WITH ORDINALITY AS o (id, attempt, incarnation, ordinal)
+    LEFT JOIN task t ON t.id = o.id
+    WHERE t.id IS NULL OR (t.attempt = o.attempt AND t.incarnation = o.incarnation)
+  );
+END $$;

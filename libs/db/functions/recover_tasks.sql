@@ -1,0 +1,105 @@
+-- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
+-- after delays_ms[failures + 1], FAILED where that has run out, gone where removal was requested. The incarnation
+-- is cleared, so that a late outcome is refused. At most `most` records at once; `callers` are all incarnations of the
+-- caller, whose attempts are its own business.
+--
+-- Does nothing unless the caller's own lease stands and has been renewed without a gap for its whole length: while
+-- the database was away from everybody nobody could renew, and on its return everybody gets the time to. Judged
+-- here and not before sending: this statement may itself have been on its way all through the outage.
+-- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
+-- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
+--
+-- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows,
+-- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then the records, and
+-- then the tasks' rows. An outcome does the last two in this order as well: the one that comes second waits, and finds
+-- the record gone or the row an attempt further.
+CREATE OR REPLACE FUNCTION recover_tasks(
+  partitions integer[], epochs bigint[], incarnations text[], most integer, delays_ms double precision[], callers text[]
+) RETURNS TABLE (id bigint, "partition" integer, attempt integer, "fromWorkerId" text, became text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  own integer[];
+  expired text[];
+  lost_ids bigint[];
+  lost_attempts integer[];
+  lost_workers text[];
+  lost_since timestamptz[];
+BEGIN
+  IF EXISTS (SELECT FROM claim_record WHERE partition_id = ANY (partitions) AND incarnation <> ALL (callers)) THEN
+    SELECT array_agg(o.partition_id) INTO own
+    FROM (
+      SELECT p.partition_id
+      FROM unnest(partitions, epochs, incarnations) AS h (partition_id, epoch, incarnation)
+      JOIN partition_owner p
+        ON p.partition_id = h.partition_id AND p.epoch = h.epoch AND p.incarnation = h.incarnation
+      JOIN worker_session s ON s.incarnation = h.incarnation
+      WHERE renewed_in_time(s.expires_at, s.lease_ms, now())
+        AND s.unbroken_since + s.lease_ms * interval '1 millisecond' <= now()
+      ORDER BY p.partition_id
+      FOR SHARE OF p
+    ) AS o;
+  END IF;
+
+  IF own IS NOT NULL THEN
+    SELECT coalesce(array_agg(s.incarnation), '{}') INTO expired
+    FROM (
+      SELECT incarnation FROM worker_session
+      WHERE incarnation IN (SELECT incarnation FROM claim_record WHERE partition_id = ANY (own))
+        AND incarnation <> ALL (callers) AND expires_at <= now()
+      ORDER BY incarnation
+      FOR SHARE
+    ) AS s;
+
+    WITH abandoned AS MATERIALIZED (
+      SELECT partition_id, id FROM claim_record c
+      WHERE partition_id = ANY (own) AND incarnation <> ALL (callers)
+        AND (incarnation = ANY (expired)
+             OR NOT EXISTS (SELECT FROM worker_session s WHERE s.incarnation = c.incarnation))
+      ORDER BY partition_id, id LIMIT most
+      FOR UPDATE
+    ), removed AS (
+      DELETE FROM claim_record c USING abandoned a WHERE c.partition_id = a.partition_id AND c.id = a.id
+      RETURNING c.task_ids, c.attempts, c.worker_id, c.claimed_at
+    )
+    SELECT array_agg(l.id), array_agg(l.attempt), array_agg(r.worker_id), array_agg(r.claimed_at)
+    INTO lost_ids, lost_attempts, lost_workers, lost_since
+    FROM removed r CROSS JOIN LATERAL unnest(r.task_ids, r.attempts) AS l (id, attempt);
+  END IF;
+
+  IF lost_ids IS NOT NULL THEN
+    RETURN QUERY
+      WITH lost AS MATERIALIZED (
+        SELECT *
+        FROM unnest(lost_ids, lost_attempts, lost_workers, lost_since) AS l (id, attempt, worker_id, claimed_at)
+        ORDER BY id
+      ), ended AS (
+        UPDATE task t
+        SET status = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN 'FAILED' ELSE 'PENDING' END,
+            attempt = l.attempt,
+            due_at = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN t.due_at
+                          ELSE greatest(t.scheduled_at, date_trunc('milliseconds',
+                                 now() + delays_ms[t.failures + 1] * interval '1 millisecond')) END,
+            started_at = l.claimed_at, worker_id = l.worker_id,
+            completed_at = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN now() END,
+            failures = t.failures + 1,
+            last_error = format('attempt %s: worker %s was lost, its lease ended', l.attempt, l.worker_id),
+            incarnation = NULL
+        FROM lost l
+        WHERE t.id = l.id AND t.attempt = l.attempt - 1
+        RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.cancel_requested_at
+      )
+      SELECT e.id, e.partition_id, e.attempt, e.worker_id,
+             CASE WHEN e.cancel_requested_at IS NULL THEN e.status ELSE 'REMOVED' END
+      FROM ended e;
+    DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.cancel_requested_at IS NOT NULL;
+  END IF;
+
+  UPDATE worker_session SET expires_at = now() + lease_ms * interval '1 millisecond'
+  WHERE incarnation IN (
+    SELECT incarnation FROM worker_session
+    WHERE expires_at > clock_timestamp() + lease_ms * interval '1 millisecond'
+    FOR UPDATE SKIP LOCKED
+  );
+END $$;
