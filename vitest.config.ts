@@ -53,6 +53,7 @@ export default defineConfig({
           include: ['test/faults/**/*.test.ts'],
           globalSetup: ['libs/testing/postgres-global-setup.ts'],
           fileParallelism: false,
+          maxConcurrency: 2,
           testTimeout: 240_000,
           hookTimeout: 120_000,
         },

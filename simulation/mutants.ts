@@ -356,7 +356,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: RUNNER,
     find: "this.#peekFrom = this.#polledAtMs >= this.#rescanAtMs ? 'BEGINNING' : 'RECENTLY';",
     replace: "this.#peekFrom = 'RECENTLY';",
-    also: { file: RUNNER, find: 'const LATE_COMMIT_MS = 20_000;', replace: 'const LATE_COMMIT_MS = 0;' },
+    also: { file: RUNNER, find: 'LATE_COMMIT_MS = 20_000;', replace: 'LATE_COMMIT_MS = 0;' },
   },
   {
     name: 'the controller looks only when told',

@@ -18,6 +18,8 @@ export interface HuntOptions {
   /** Seeds to try at most, from `from`, by default 1. */
   readonly seeds: number;
   readonly from?: number;
+  /** By default as many as there are processors. */
+  readonly threads?: number;
   readonly steps: number;
   readonly stop?: AbortSignal;
 }
@@ -28,10 +30,11 @@ const COPIED = ['apps', 'libs', 'simulation', 'bin', 'package.json', 'tsconfig.j
 /** Runs seeds on a copy of the product that is mutated so, until one breaks a promise. */
 export async function hunt(
   mutant: Mutant,
-  { seeds, from = 1, steps, stop }: HuntOptions,
+  { seeds, from = 1, threads, steps, stop }: HuntOptions,
 ): Promise<Catch | 'SURVIVED' | 'INTERRUPTED'> {
   const which = ['--seeds', `${seeds}`, '--from', `${from}`, '--steps', `${steps}`, '--brief'];
-  const printed = await runMutated(mutant, which, stop);
+  const by = threads === undefined ? [] : ['--threads', `${threads}`];
+  const printed = await runMutated(mutant, [...which, ...by], stop);
   if (stop?.aborted === true) return 'INTERRUPTED';
   const [, seed, promise, message] = /^seed (\d+): (.+?): (.*)$/m.exec(printed) ?? [];
   if (seed !== undefined) return { seed: Number(seed), promise: promise ?? '', message: message ?? '' };

@@ -61,7 +61,7 @@ export interface ExecutorOptions {
 /**
  * The attempts of this worker, each
  * ```
- * claimed → payload read → handler running → ended → outcome recorded
+ * claimed → (long payload read →) handler running → ended → outcome recorded
  * ```
  * and in flight, counted against the capacity, from the first to the last.
  */

@@ -19,10 +19,10 @@ const LISTENING_POLL_MS = 2_000;
  * and now and then through everything, where that is a small share of the time: much may lie there that has ended and
  * that no vacuum can remove while somebody holds a transaction open.
  */
-const LATE_COMMIT_MS = 20_000;
+export const LATE_COMMIT_MS = 20_000;
 const RESCAN_MS = 5_000;
 const RESCAN_SHARE = 0.05;
-/** Of a lease, a small part: nobody else has taken over within it what a claim took. By both clocks, as a machine may sleep. */
+/** A reply that took longer may be of what is another's by now. By both clocks, as a machine may sleep. */
 const FRESH_REPLY_MS = 500;
 /** How far ahead the loop reads: longer than the poll, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
@@ -55,8 +55,8 @@ export class PartitionRunner {
   #held = new Map<number, Held>();
   #polledAtMs = -Infinity;
   #rescanAtMs = -Infinity;
-  /** Where the next peek looks from: claims' positions, or further back. */
   #othersRun = true;
+  /** Where the next peek looks from: claims' positions, or further back. */
   #peekFrom: 'POSITION' | 'RECENTLY' | 'BEGINNING' = 'POSITION';
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
@@ -101,17 +101,25 @@ export class PartitionRunner {
       if (before.get(partition)?.epoch === epoch) continue;
       this.#due.forget(partition);
       this.#positions.drop(partition);
+      this.#othersRun = true;
     }
     this.#wakeup.notify();
   }
 
-  /** In these partitions something may be due from that time on, by the database's clock. */
+  /** In these partitions something may be due from that time on, by the database's clock; -Infinity: whenever. */
   expectWork(partitions: readonly number[] | '*', sinceMs: number): void {
+    if (sinceMs === -Infinity) return this.#lookThroughEverything();
     for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
       if (!this.#held.has(partition)) continue;
       this.#due.expect(partition, sinceMs);
       this.#positions.back(partition, sinceMs);
     }
+    this.#wakeup.notify();
+  }
+
+  /** With a look and not with a claim, which holds locks. */
+  #lookThroughEverything(): void {
+    this.#rescanAtMs = this.#polledAtMs = -Infinity;
     this.#wakeup.notify();
   }
 
@@ -166,19 +174,21 @@ export class PartitionRunner {
       databaseTime.observe(dbNowMs, sentAtMs);
       this.#peekFrom = 'POSITION';
       // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
-      if (othersRun || from !== 'POSITION') this.#othersRun = othersRun;
-      if (from === 'BEGINNING') {
-        const nowMs = clock.monotonicMs();
-        this.#rescanAtMs = nowMs + Math.max(RESCAN_MS, (nowMs - sentAtMs) / RESCAN_SHARE);
-      }
+      if (othersRun || (from !== 'POSITION' && !this.#due.hasUnknown)) this.#othersRun = othersRun;
       for (const { partition, dueAtMs } of due) {
         if (!this.#held.has(partition)) continue;
         this.#due.expect(partition, dueAtMs);
-        this.#positions.back(partition, dueAtMs);
+        this.#positions.found(partition, dueAtMs);
       }
     } catch (error) {
       this.#forgetHeld(partitions);
+      this.#peekFrom = 'RECENTLY';
       throw error;
+    } finally {
+      // Where it was too much to be looked through within a statement's timeout, too.
+      const nowMs = clock.monotonicMs();
+      if (from === 'BEGINNING')
+        this.#rescanAtMs = nowMs + Math.max(RESCAN_MS, (nowMs - sentAtMs) / RESCAN_SHARE);
     }
   }
 
@@ -206,6 +216,7 @@ export class PartitionRunner {
     const [sentAtMs, sentWallMs] = [clock.monotonicMs(), clock.wallMs()];
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
+    this.#positions.claiming();
     ownIncarnations.claiming(held.map(({ incarnation }) => incarnation));
     let result: ClaimResult;
     this.#claimInFlight = claimId;
@@ -224,7 +235,7 @@ export class PartitionRunner {
     const fresh = tookMs < FRESH_REPLY_MS;
     executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
     if (result.tasks.length >= limit)
-      for (const partition of partitions) if (this.#held.has(partition)) this.#due.presumeDue(partition);
+      for (const part of held) if (this.#holds(part)) this.#due.presumeDue(part.partition);
     const stood = new Set(result.held);
     const lost = held.filter((part) => !stood.has(part.partition));
     if (lost.length > 0) this.#fenceLost(lost);
@@ -232,9 +243,7 @@ export class PartitionRunner {
 
   #fenceLost(lost: readonly Held[]): void {
     for (const part of lost) {
-      // By what it says: the keeper's messages are copies, and one may have come while the claim was under way.
-      const held = this.#held.get(part.partition);
-      if (held?.epoch !== part.epoch || held.incarnation !== part.incarnation) continue;
+      if (!this.#holds(part)) continue;
       this.#held.delete(part.partition);
       this.#due.drop(part.partition);
       this.#positions.drop(part.partition);
@@ -244,6 +253,12 @@ export class PartitionRunner {
       'Partitions owned by another worker by now',
     );
     this.#options.onFenceLost(lost);
+  }
+
+  /** Still the same: the keeper's messages are copies, and one may have come while a claim was under way. */
+  #holds({ partition, epoch, incarnation }: Held): boolean {
+    const held = this.#held.get(partition);
+    return held?.epoch === epoch && held.incarnation === incarnation;
   }
 
   #forgetHeld(partitions: readonly number[]): void {

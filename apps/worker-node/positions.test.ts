@@ -32,6 +32,19 @@ describe('positions', () => {
     expect(positions.of(1)).toBeUndefined();
   });
 
+  it('stay back where something was committed while a claim was under way, which may not have seen it', () => {
+    const positions = new Positions();
+    positions.claiming();
+    positions.back(0, 15);
+    positions.back(0, 18);
+    positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4)]));
+    expect(positions.of(0)).toEqual({ dueAtMs: 15, id: 0 });
+    expect(positions.of(1)).toEqual({ dueAtMs: 20, id: 4 });
+    positions.claiming();
+    positions.claimed(claimed([task(0, 21, 5)]));
+    expect(positions.of(0)).toEqual({ dueAtMs: 21, id: 5 });
+  });
+
   it('go back to the beginning', () => {
     const positions = new Positions();
     positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4)], 17));

@@ -9,10 +9,13 @@ interface Claimed extends Pick<ClaimResult, 'held' | 'oldestRecords'> {
  * How far claims have got in each owned partition, ordered by due time: what lies before was claimed, or runs elsewhere.
  * It spares a claim the sight of everything that was claimed before it, which stays in the index until it has ended
  * and a vacuum has passed. It is a shortcut and no truth: what is committed later may be due earlier, hence `back`.
+ * (The oldest record of a partition is the truth: a claim was told it under the lock of the partition's row.)
  */
 export class Positions {
   readonly #after = new Map<number, Position>();
   readonly #oldestRecord = new Map<number, number>();
+  /** Where we were sent back to since the claim under way began, which may not have seen what is there. */
+  readonly #backMeanwhile = new Map<number, number>();
 
   /** Undefined is the beginning. */
   of(partition: number): Position | undefined {
@@ -24,15 +27,28 @@ export class Positions {
     return { partition, after: this.of(partition), oldestRecord: this.#oldestRecord.get(partition) };
   }
 
-  /** A claim has taken these tasks, oldest due first. */
+  /** A claim begins. */
+  claiming(): void {
+    this.#backMeanwhile.clear();
+  }
+
+  /** It has taken these tasks, oldest due first. */
   claimed({ tasks, held, oldestRecords }: Claimed): void {
     for (const { partition, dueAtMs, id } of tasks) this.#after.set(partition, { dueAtMs, id });
     for (const [index, partition] of held.entries())
       this.#oldestRecord.set(partition, oldestRecords[index] ?? 0);
+    for (const [partition, dueAtMs] of this.#backMeanwhile) this.back(partition, dueAtMs);
+  }
+
+  /** A look from where we were has found that nothing waits that is due before `dueAtMs`. */
+  found(partition: number, dueAtMs: number): void {
+    if (this.#after.has(partition)) this.back(partition, dueAtMs);
+    else this.#after.set(partition, { dueAtMs, id: 0 });
   }
 
   /** Something may be waiting that is due at `dueAtMs`. */
   back(partition: number, dueAtMs: number): void {
+    this.#backMeanwhile.set(partition, Math.min(dueAtMs, this.#backMeanwhile.get(partition) ?? Infinity));
     const after = this.#after.get(partition);
     if (after === undefined || after.dueAtMs < dueAtMs) return;
     if (dueAtMs === -Infinity) this.#after.delete(partition);
@@ -43,5 +59,6 @@ export class Positions {
   drop(partition: number): void {
     this.#after.delete(partition);
     this.#oldestRecord.delete(partition);
+    this.#backMeanwhile.set(partition, -Infinity);
   }
 }

@@ -65,6 +65,8 @@ export class Reconciler {
     if (orphans.length === 0) return;
     logger.info({ taskIds: orphans.map(({ id }) => id) }, 'Running what a claim took whose reply was lost');
     executor.accept(orphans);
+    for (const { id, attempt, cancelRequested } of orphans)
+      if (cancelRequested) executor.abort(id, attempt, 'cancelled');
   }
 
   /** What the database says we run though we claim and run nothing any more: to be handed back. */

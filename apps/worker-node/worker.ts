@@ -11,12 +11,14 @@ import { Executor } from './executor.ts';
 import type { Handler } from './handlers/handler.ts';
 import type { Keeper, KeeperListener } from './keeper/keeper.ts';
 import { OwnIncarnations } from './own-incarnations.ts';
-import { PartitionRunner } from './partition-runner.ts';
+import { LATE_COMMIT_MS, PartitionRunner } from './partition-runner.ts';
 import { Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
 
 const BEAT_MS = 250;
 const RECOVER_MS = 250;
+/** Where nobody else seems to run anything in our partitions: leases are also cut to their length then. */
+const RECOVER_ANYWAY_MS = 10_000;
 const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
 const SETTLED_MS = 15_000;
@@ -50,6 +52,7 @@ export class Worker {
   readonly #recovery: Recovery;
   readonly #reconciler: Reconciler;
   readonly #ownIncarnations: OwnIncarnations;
+  readonly #databaseTime: DatabaseTime;
   readonly #keeper: Keeper;
   readonly #stopped = new AbortController();
   readonly #fault: Promise<never>;
@@ -57,6 +60,7 @@ export class Worker {
   #claiming: Promise<void> = Promise.resolve();
   #loops: Promise<unknown> = Promise.resolve();
   readonly #startedAtMs: number;
+  #recoveredAtMs = -Infinity;
   #said = '';
   #saidAtMs = -Infinity;
   #draining = false;
@@ -72,6 +76,7 @@ export class Worker {
     const availability = new Availability({ clock, random, logger });
     const ownIncarnations = new OwnIncarnations(clock);
     this.#ownIncarnations = ownIncarnations;
+    this.#databaseTime = new DatabaseTime(clock);
     this.#executor = new Executor({
       store,
       availability,
@@ -87,7 +92,7 @@ export class Worker {
       store,
       availability,
       executor: this.#executor,
-      databaseTime: new DatabaseTime(clock),
+      databaseTime: this.#databaseTime,
       ownIncarnations,
       workerId,
       clock,
@@ -208,12 +213,15 @@ export class Worker {
   }
 
   async #recover(): Promise<void> {
-    if (this.#draining || !this.#runner.othersRun) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const needless = !this.#runner.othersRun && nowMs - this.#recoveredAtMs < RECOVER_ANYWAY_MS;
+    if (this.#draining || needless) return;
+    this.#recoveredAtMs = nowMs;
     const recovered = await this.#recovery.runOnce(this.#runner.held);
     if (recovered.length > 0)
       this.#runner.expectWork(
         recovered.map(({ partition }) => partition),
-        -Infinity,
+        Math.floor(this.#databaseTime.nowMs()) - LATE_COMMIT_MS,
       );
   }
 

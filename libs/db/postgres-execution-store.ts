@@ -94,9 +94,11 @@ async function finish(
   outcomes: readonly Outcome[],
   settled: readonly ClaimRecord[],
 ): Promise<OutcomeResult[]> {
+  // In the order in which a recovery takes them.
+  const records = settled.toSorted((a, b) => a.partition - b.partition || a.record - b.record);
   const { counted } = await runForOne<{ counted: number[] | null }>(db, finishTasks, [
-    settled.map(({ partition }) => partition),
-    settled.map(({ record }) => record),
+    records.map(({ partition }) => partition),
+    records.map(({ record }) => record),
     outcomes.map(({ id }) => id),
     outcomes.map(({ attempt }) => attempt),
     outcomes.map(({ incarnation }) => incarnation),
@@ -123,14 +125,16 @@ async function recover(
   const incarnations = [...new Set([...own, ...held.map(({ incarnation }) => incarnation)])];
   const recovered: Recovered[] = [];
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
-    const rows = await run<Recovered & object>(db, recoverTasks, [
-      ...columns(held),
-      RECOVER_RECORDS,
-      delaysMs,
-      incarnations,
-    ]);
-    recovered.push(...rows);
-    if (rows.length === 0) break;
+    try {
+      const values = [...columns(held), RECOVER_RECORDS, delaysMs, incarnations];
+      const rows = await run<Recovered & object>(db, recoverTasks, values);
+      if (rows.length === 0) break;
+      recovered.push(...rows);
+    } catch (error) {
+      // What was recovered before is to be told; the rest is for the next call.
+      if (recovered.length === 0) throw error;
+      break;
+    }
   }
   return recovered;
 }

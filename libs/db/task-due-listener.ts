@@ -12,11 +12,13 @@ export interface TaskDueListenerOptions {
   readonly onDue: (partitions: readonly number[] | '*', sinceMs: number) => void;
   readonly clock: Clock;
   readonly random: Random;
-  /** Whether NOTIFY reaches us; without it, polling has to do. */
+  /** Whether NOTIFY reaches us, as a notification of our own has shown; without it, polling has to do. */
   readonly onListening?: (listening: boolean) => void;
 }
 
 const CHANNEL = 'task_due';
+/** To find out whether anything comes: a transaction-pooling proxy takes a LISTEN and delivers nothing. */
+const CHECK_CHANNEL = 'task_due_check';
 const RECONNECT = { baseMs: 100, maxMs: 5_000 };
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A listener never sends, so that a dead network would go unnoticed. */
@@ -79,17 +81,21 @@ export class TaskDueListener {
       client.once('end', resolve);
       client.on('error', () => resolve());
     });
-    client.on('notification', ({ payload }) => {
-      if (!this.#closing.signal.aborted) onDue(...parsePayload(payload));
-    });
     let heartbeat: Timer | undefined;
     let listening = false;
+    let heard = false as boolean;
+    client.on('notification', ({ channel, payload }) => {
+      if (this.#closing.signal.aborted) return;
+      if (!heard) onListening?.(true);
+      heard = true;
+      if (channel === CHANNEL) onDue(...parsePayload(payload));
+    });
     try {
       await client.connect();
-      await client.query(`LISTEN ${CHANNEL}`);
+      await client.query(`LISTEN ${CHANNEL}; LISTEN ${CHECK_CHANNEL}`);
+      await client.query(`NOTIFY ${CHECK_CHANNEL}`);
       if (this.#closing.signal.aborted) return true;
       listening = true;
-      onListening?.(true);
       onDue('*', -Infinity);
       const beat = () => {
         heartbeat = this.#options.clock.schedule(HEARTBEAT_MS, () => {
@@ -102,7 +108,7 @@ export class TaskDueListener {
       // Not reached, or lost while connecting: the caller waits and tries again.
     } finally {
       heartbeat?.cancel();
-      if (listening && !this.#closing.signal.aborted) onListening?.(false);
+      if (heard && !this.#closing.signal.aborted) onListening?.(false);
       socket.destroy();
     }
     return listening;

@@ -11,8 +11,8 @@ export interface LoggerOptions {
   readonly format: 'auto' | 'json' | 'pretty';
 }
 
-/** So much is written at once even if the turn has not ended. */
-const MAX_TURN_CHARS = 65_536;
+/** PIPE_BUF: so much is written to a pipe as a whole, and never mixed with what another thread writes. */
+const MAX_WRITE_BYTES = 4_096;
 
 /**
  * pino to standard output: JSON lines in production, readable ones in a terminal. JSON lines of one turn of the event
@@ -51,16 +51,20 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
 /** Hands to `destination` at once what is written to it in one turn. */
 function turnByTurn(destination: { write(text: string): unknown }) {
   let text = '';
+  let bytes = 0;
   const flush = () => {
     if (text !== '') destination.write(text);
     text = '';
+    bytes = 0;
   };
   process.on('exit', flush);
   return {
     write(line: string) {
+      const more = Buffer.byteLength(line);
+      if (bytes + more > MAX_WRITE_BYTES) flush();
       if (text === '') setImmediate(flush);
       text += line;
-      if (text.length > MAX_TURN_CHARS) flush();
+      bytes += more;
     },
     flush,
   };

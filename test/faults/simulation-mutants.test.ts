@@ -20,10 +20,16 @@ async function firstSeed({ name }: Mutant): Promise<number> {
   return seed;
 }
 
-describe('the simulation notices', { timeout: TIMEOUT_MS }, () => {
+describe.concurrent('the simulation notices', { timeout: TIMEOUT_MS }, () => {
   it.each(MUTANTS)('$name', async (mutant) => {
     const stop = AbortSignal.timeout(TIMEOUT_MS - 10_000);
-    const soon = await hunt(mutant, { from: await firstSeed(mutant), seeds: 4, steps: 300, stop });
+    const soon = await hunt(mutant, {
+      from: await firstSeed(mutant),
+      seeds: 4,
+      threads: 1,
+      steps: 300,
+      stop,
+    });
     const caught = soon === 'SURVIVED' ? await hunt(mutant, { seeds: 1_000, steps: 300, stop }) : soon;
     expect(caught, `${mutant.safeguard}: its loss was not noticed`).toHaveProperty('seed');
   });

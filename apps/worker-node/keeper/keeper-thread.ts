@@ -71,11 +71,16 @@ async function finish(): Promise<void> {
   clearInterval(beatCheck);
   await participant.finish();
   await Promise.all([pool.end(), leasePool.end()]);
+  // This thread is ended as soon as that is heard.
+  logger.flush();
   send({ type: 'finished' });
   port?.close();
 }
 
-const failed = (error: unknown) => send({ type: 'fatal', message: `keeper: ${String(error)}` });
+const failed = (error: unknown) => {
+  logger.flush();
+  send({ type: 'fatal', message: `keeper: ${String(error)}` });
+};
 
 port.on('message', (message: ToKeeper) => {
   switch (message.type) {

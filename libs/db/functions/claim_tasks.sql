@@ -4,8 +4,10 @@
 -- backlog no more than twice its even share is looked at in each partition.
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
--- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id, name, partition, attempt, failures, scheduled, due, payload], ...], the payload only where it is short.
--- All of it within 64 KB, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
+-- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
+-- name, partition, attempt, failures, scheduled, due, payload], ...], the payload only where it is short.
+-- The tasks are within 64 KB and the rest is small, so that a worker frozen while it is sent cannot leave the backend
+-- hanging with its locks.
 --
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
 -- waits for this claim, or this claim finds the row superseded. No task is locked. Whoever else makes a task fit or
@@ -50,7 +52,9 @@ BEGIN
     SELECT r.id, r.attempt FROM open CROSS JOIN LATERAL unnest(task_ids, attempts) AS r (id, attempt)
   ), due AS MATERIALIZED (
     SELECT t.*, own.epoch, own.incarnation,
-           CASE WHEN pg_column_size(t.payload) <= 4096 THEN t.payload::text END AS text
+           -- What is stored compressed may be long.
+           CASE WHEN pg_column_size(t.payload) <= 4096 AND pg_column_compression(t.payload) IS NULL
+                THEN t.payload::text END AS text
     FROM own CROSS JOIN LATERAL (
       SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, payload FROM task
       WHERE partition_id = own.partition_id AND status = 'PENDING' AND due_at <= now()

@@ -9,7 +9,7 @@
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
 --
--- Locks: nothing where none but ours run anything; else the owner rows, FOR SHARE, in id order; the session rows,
+-- Locks: leases that are cut; where others than ours run anything, the owner rows, FOR SHARE, in id order; the session rows,
 -- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then the records, and
 -- then the tasks' rows. An outcome does the last two in this order as well: the one that comes second waits, and finds
 -- the record gone or the row an attempt further.

@@ -1,6 +1,10 @@
 -- What runs stands in records of claims, one row a partition and claim, and no longer in the rows of tasks: a task's
 -- row is written when it is submitted and when an attempt ends (docs/adr/0009-claims-as-records.md).
 
+-- First of all: what a worker of the build before claims after the copy below, and before the rows are changed, would be
+-- in no record.
+LOCK TABLE task IN ACCESS EXCLUSIVE MODE;
+
 -- A task runs if a record names it with the attempt after its row's. id grows in the order of claims, within a
 -- partition; claim_id is the caller's name for a claim, whose records have all the same.
 CREATE TABLE claim_record (
