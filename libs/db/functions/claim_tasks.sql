@@ -53,7 +53,7 @@ BEGIN
   ), due AS MATERIALIZED (
     SELECT t.*, own.epoch, own.incarnation,
            -- What is stored compressed may be long.
-           CASE WHEN pg_column_size(t.payload) <= 4096 AND pg_column_compression(t.payload) IS NULL
+           CASE WHEN pg_column_size(t.payload) <= 8192 AND pg_column_compression(t.payload) IS NULL
                 THEN t.payload::text END AS text
     FROM own CROSS JOIN LATERAL (
       SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, payload FROM task
