@@ -1,6 +1,6 @@
 import { createPool, workerApplicationName } from '../../libs/db/client.ts';
 import { postgresExecutionStore } from '../../libs/db/postgres-execution-store.ts';
-import { TaskDueListener } from '../../libs/db/task-due-listener.ts';
+import { CHECK_CHANNEL, TaskDueListener } from '../../libs/db/task-due-listener.ts';
 import { runAppProcess } from '../../libs/runtime/app-process.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
 import { readWorkerConfig } from './config.ts';
@@ -29,6 +29,7 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
     url: config.DATABASE_URL,
     applicationName: `${applicationName.slice(0, 52)} listener`,
     onDue: (partitions, sinceMs) => worker.expectWork(partitions, sinceMs),
+    check: () => pool.query(`NOTIFY ${CHECK_CHANNEL}`),
     onListening: (listening) => worker.listening(listening),
     clock: systemClock,
     random: systemRandom,

@@ -6,7 +6,7 @@ import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import { deferred } from '../testing/deferred.ts';
 import { eventually } from '../testing/eventually.ts';
 import { startTcpProxy } from '../testing/tcp-proxy.ts';
-import { TaskDueListener } from './task-due-listener.ts';
+import { CHECK_CHANNEL, TaskDueListener } from './task-due-listener.ts';
 
 const WITHIN = { withinMs: 10_000 };
 
@@ -32,6 +32,7 @@ describe('task-due listener', () => {
         due.push(partitions);
         since.push(sinceMs);
       },
+      check: () => database.pool.query(`NOTIFY ${CHECK_CHANNEL}`),
       onListening: (listening) => states.push(listening),
       clock: systemClock,
       random: systemRandom,
@@ -67,9 +68,9 @@ describe('task-due listener', () => {
 
   it('connects again when its connection is lost, and asks for a look at all', async () => {
     const { due, states } = listen();
-    await eventually('it listens', () => due.length === 1, WITHIN);
+    await eventually('it hears', () => states.length === 1, WITHIN);
     await killConnections();
-    await eventually('it listens again', () => due.length === 2, WITHIN);
+    await eventually('it hears again', () => states.length === 3, WITHIN);
     expect(due).toEqual(['*', '*']);
     expect(states).toEqual([true, false, true]);
     await database.submit(['now']);

@@ -12,13 +12,15 @@ export interface TaskDueListenerOptions {
   readonly onDue: (partitions: readonly number[] | '*', sinceMs: number) => void;
   readonly clock: Clock;
   readonly random: Random;
-  /** Whether NOTIFY reaches us, as a notification of our own has shown; without it, polling has to do. */
+  /** Sends a NOTIFY on {@link CHECK_CHANNEL}, by another connection. */
+  readonly check?: () => Promise<unknown>;
+  /** Whether NOTIFY reaches us, as a notification has shown; without it, polling has to do. */
   readonly onListening?: (listening: boolean) => void;
 }
 
 const CHANNEL = 'task_due';
 /** To find out whether anything comes: a transaction-pooling proxy takes a LISTEN and delivers nothing. */
-const CHECK_CHANNEL = 'task_due_check';
+export const CHECK_CHANNEL = 'task_due_check';
 const RECONNECT = { baseMs: 100, maxMs: 5_000 };
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A listener never sends, so that a dead network would go unnoticed. */
@@ -93,9 +95,9 @@ export class TaskDueListener {
     try {
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}; LISTEN ${CHECK_CHANNEL}`);
-      await client.query(`NOTIFY ${CHECK_CHANNEL}`);
       if (this.#closing.signal.aborted) return true;
       listening = true;
+      this.#options.check?.().catch(() => undefined);
       onDue('*', -Infinity);
       const beat = () => {
         heartbeat = this.#options.clock.schedule(HEARTBEAT_MS, () => {

@@ -63,7 +63,7 @@ describe.skipIf(version === undefined)('through a transaction-pooling proxy', ()
         `start after submission: median ${percentile(latencies, 50)} ms, p99 ${percentile(latencies, 99)} ms`,
       );
       // A poll a second.
-      expect(percentile(latencies, 99)).toBeLessThan(2_500);
+      expect(percentile(latencies, 99)).toBeLessThan(1_600);
       for (const { lines } of cluster.apps.values())
         expect(lines.filter(({ level }) => ['error', 'fatal'].includes(level))).toEqual([]);
       expect(await witness.violations()).toEqual([]);
