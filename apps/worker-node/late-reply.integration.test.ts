@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sleep } from '../../libs/core/clock.ts';
+import type { Clock } from '../../libs/core/clock.ts';
 import type { TaskId } from '../../libs/core/task.ts';
 import type { ExecutionStore } from '../../libs/db/stores.ts';
 import { systemClock } from '../../libs/runtime/system.ts';
@@ -14,10 +14,14 @@ describe('the reply of a claim, read long after it was made', () => {
   let bench: Workbench;
   let starts: string[];
   let payloadsRead: TaskId[];
+  /** By how much the worker's clock is ahead of the test's. */
+  let aheadMs: number;
+  const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
   beforeEach(async () => {
     bench = await Workbench.open(4);
     starts = [];
     payloadsRead = [];
+    aheadMs = 0;
   });
   afterEach(() => bench.close());
 
@@ -31,7 +35,7 @@ describe('the reply of a claim, read long after it was made', () => {
       },
     };
     await bench.startWorker({
-      ...{ id: 'w1', partitions: [0, 1, 2, 3], store },
+      ...{ id: 'w1', partitions: [0, 1, 2, 3], store, clock },
       handler: (_, { id, attempt }) => {
         starts.push(`${id}/${attempt}`);
         return Promise.resolve();
@@ -54,7 +58,7 @@ describe('the reply of a claim, read long after it was made', () => {
     // What a recovery does, by a worker that owns the partition by then.
     await bench.query('DELETE FROM claim_record');
     await bench.query('UPDATE task SET attempt = 1, failures = 1');
-    await sleep(systemClock, LATE_MS);
+    aheadMs = LATE_MS;
     reply.resolve(true);
     expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 2 });
     expect(starts).toEqual([`${id}/2`]);
@@ -65,7 +69,7 @@ describe('the reply of a claim, read long after it was made', () => {
     const reply = deferred<true>();
     await startWorker(reply.promise);
     const id = await claimed();
-    await sleep(systemClock, LATE_MS);
+    aheadMs = LATE_MS;
     reply.resolve(true);
     expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, failures: 0 });
     expect(starts).toEqual([`${id}/1`]);

@@ -121,28 +121,28 @@ async function replaceFunction(client: pg.Client, name: string, sql: string): Pr
 
 /** The functions of this build. */
 export function loadFunctions(directory = new URL('./functions/', import.meta.url)): SqlFunction[] {
+  return readSqlFiles(directory);
+}
+
+/** The migrations of this build. */
+export function loadMigrations(directory = new URL('./migrations/', import.meta.url)): Migration[] {
+  return readSqlFiles(directory).map(({ name, sql }, index) => {
+    const version = Number(/^(\d{4})-[a-z0-9-]+$/.exec(name)?.[1]);
+    invariant(
+      version === index + 1,
+      `${name}.sql: migrations are NNNN-name.sql, numbered from 0001 without gaps`,
+    );
+    return { version, name, sql };
+  });
+}
+
+/** Those of a directory, in the order of their names. */
+function readSqlFiles(directory: URL): SqlFunction[] {
   const files = readdirSync(directory).filter((file) => file.endsWith('.sql'));
   return files.sort().map((file) => ({
     name: file.slice(0, -'.sql'.length),
     sql: readFileSync(new URL(file, directory), 'utf8'),
   }));
-}
-
-/** The migrations of this build. */
-export function loadMigrations(directory = new URL('./migrations/', import.meta.url)): Migration[] {
-  const files = readdirSync(directory).filter((file) => file.endsWith('.sql'));
-  return files.sort().map((file, index) => {
-    const version = Number(/^(\d{4})-[a-z0-9-]+\.sql$/.exec(file)?.[1]);
-    invariant(
-      version === index + 1,
-      `${file}: migrations are NNNN-name.sql, numbered from 0001 without gaps`,
-    );
-    return {
-      version,
-      name: file.slice(0, -'.sql'.length),
-      sql: readFileSync(new URL(file, directory), 'utf8'),
-    };
-  });
 }
 
 /** Of the text, whatever line ends a checkout gave it. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../../../libs/core/clock.ts';
 import { bootstrapDatabase } from '../../../libs/db/bootstrap.ts';
 import { createPool, workerApplicationName } from '../../../libs/db/client.ts';
 import { postgresExecutionStore } from '../../../libs/db/postgres-execution-store.ts';
@@ -74,6 +75,7 @@ export class Workbench {
     handler?: Handler;
     concurrency?: number;
     graceMs?: number;
+    clock?: Clock;
   }): Promise<{
     worker: Worker;
     incarnation: string;
@@ -92,7 +94,7 @@ export class Workbench {
       handlerFor: () => options.handler ?? (() => Promise.resolve()),
       concurrency: options.concurrency ?? 10,
       graceMs: options.graceMs ?? 2_000,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       random: systemRandom,
       logger,
       startKeeper: (here) => {
