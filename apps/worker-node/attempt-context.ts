@@ -10,13 +10,13 @@ export class AttemptContext implements HandlerContext {
   readonly attempt: number;
   readonly fencingToken: HandlerContext['fencingToken'];
   readonly idempotencyKey: string;
-  readonly signal: AbortSignal;
+  readonly #abort: AbortController;
   readonly #workerLogger: Logger;
   #logger: Logger | undefined;
 
   constructor(
     { id, name, partition, attempt, epoch }: ClaimedTask,
-    signal: AbortSignal,
+    abort: AbortController,
     workerLogger: Logger,
   ) {
     this.id = id;
@@ -25,11 +25,15 @@ export class AttemptContext implements HandlerContext {
     this.attempt = attempt;
     this.fencingToken = { epoch, attempt };
     this.idempotencyKey = `task-${id}`;
-    this.signal = signal;
+    this.#abort = abort;
     this.#workerLogger = workerLogger;
   }
 
-  /** Made when it is asked for: most handlers say nothing. */
+  /** Made when it is asked for, as the logger is: most handlers look at neither. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
   get logger(): Logger {
     const { id: taskId, name: taskName, partition, attempt } = this;
     return (this.#logger ??= this.#workerLogger.child({ taskId, taskName, partition, attempt }));

@@ -13,10 +13,10 @@ export class DueTimes {
     this.#unknown.add(partition);
   }
 
-  /** There is more to do in `partition` than was just claimed: no need to read when. */
-  presumeDue(partition: number): void {
+  /** There is more to do in `partition` than was just claimed, from `dueAtMs` on: no need to read when. */
+  presumeDue(partition: number, dueAtMs: number): void {
     this.#unknown.delete(partition);
-    this.#dueAtMs.set(partition, -Infinity);
+    this.#dueAtMs.set(partition, dueAtMs);
   }
 
   /** No longer ours. */

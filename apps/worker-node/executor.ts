@@ -187,7 +187,7 @@ export class Executor {
   async #run(task: ClaimedTask, payload: Json): Promise<void> {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
-    const context = new AttemptContext(task, attempt.abort.signal, this.#options.logger);
+    const context = new AttemptContext(task, attempt.abort, this.#options.logger);
     let end: AttemptEnd;
     try {
       await this.#options.handlerFor(task.name)(payload, context);

@@ -26,7 +26,9 @@ const RESCAN_SHARE = 0.05;
 const FRESH_REPLY_MS = 500;
 /** How far ahead the loop reads: longer than the poll, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
+/** Of one claim. A record of it is written in each of its partitions: the fewer they are, the less a task costs. */
 const MAX_CLAIM = 500;
+const MAX_CLAIM_PARTITIONS = 16;
 
 export interface PartitionRunnerOptions {
   readonly store: ExecutionStore;
@@ -157,7 +159,7 @@ export class PartitionRunner {
     if (this.#due.hasUnknown) await this.#peek();
     const ready = this.#due.dueAt(databaseTime.nowMs());
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
-      await this.#claim(ready, Math.min(MAX_CLAIM, executor.free));
+      await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(MAX_CLAIM, executor.free));
   }
 
   async #peek(): Promise<void> {
@@ -235,7 +237,9 @@ export class PartitionRunner {
     const fresh = tookMs < FRESH_REPLY_MS;
     executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
     if (result.tasks.length >= limit)
-      for (const part of held) if (this.#holds(part)) this.#due.presumeDue(part.partition);
+      for (const part of held)
+        if (this.#holds(part))
+          this.#due.presumeDue(part.partition, this.#positions.of(part.partition)?.dueAtMs ?? -Infinity);
     const stood = new Set(result.held);
     const lost = held.filter((part) => !stood.has(part.partition));
     if (lost.length > 0) this.#fenceLost(lost);

@@ -14,6 +14,8 @@ const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
 const BATCH = 500;
+/** Of a claim, in turn. */
+const CLAIM_PARTITIONS = 16;
 const POLL_MS = 1;
 
 const claimTasks = loadStatement('claim-tasks');
@@ -25,8 +27,8 @@ type Claimed = readonly [
   partition: number,
   attempt: number,
   failures: number,
-  scheduledMs: number,
   dueMs: number,
+  scheduledMs: number | null,
   payload: { readonly sample: number },
 ];
 
@@ -74,9 +76,20 @@ export const peer: Peer = {
     const afterDueMs = everywhere<number | null>(null);
     const afterId = everywhere<number | null>(null);
     const recordsFrom = everywhere<number | null>(null);
+    let turn = 0;
     const claim = async (): Promise<Batch> => {
+      const some = partitions.slice(turn, turn + CLAIM_PARTITIONS);
+      turn = (turn + CLAIM_PARTITIONS) % PARTITIONS;
+      const of = <T>(values: readonly T[]) => some.map((partition) => values[partition]);
       const values = [
-        ...[partitions, everywhere(1), everywhere(INCARNATION), afterDueMs, afterId, recordsFrom],
+        ...[
+          some,
+          of(everywhere(1)),
+          of(everywhere(INCARNATION)),
+          of(afterDueMs),
+          of(afterId),
+          of(recordsFrom),
+        ],
         ...[randomUUID(), WORKER, BATCH],
       ];
       const { rows } = await claiming.query<Claim>({ ...claimTasks, values });
@@ -85,17 +98,20 @@ export const peer: Peer = {
       const { now_ms, held, oldest, record_id, tasks } = reply;
       for (const [index, partition] of held.entries()) recordsFrom[partition] = oldest[index] ?? null;
       const claimed = JSON.parse(tasks) as readonly Claimed[];
-      for (const [id, , partition, , , , dueMs] of claimed)
-        [afterDueMs[partition], afterId[partition]] = [dueMs, id];
+      // Where all was taken, the next is looked for from the beginning: what is committed later may be due earlier.
+      if (claimed.length < BATCH)
+        for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
+      else
+        for (const [id, , partition, , , dueMs] of claimed)
+          [afterDueMs[partition], afterId[partition]] = [dueMs, id];
       return { claimedMs: now_ms, record: record_id, tasks: claimed };
     };
     const finish = async ({ tasks, claimedMs, record }: Batch) => {
-      const each = <T>(value: T) => tasks.map(() => value);
       const settled = [...new Set(tasks.map(([, , partition]) => partition))];
       const values = [
         ...[settled, settled.map(() => record)],
-        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), each(INCARNATION)],
-        ...[WORKER, each(claimedMs), each('COMPLETED'), each(null), each(null)],
+        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => claimedMs)],
+        ...[INCARNATION, WORKER, [], [], []],
       ];
       await finishing.query({ ...finishTasks, values });
     };

@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Bench } from '../bench.ts';
 import { takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { pause } from '../processes.ts';
-import { execute } from '../servers/postgres.ts';
+import { startPostgres } from '../servers/postgres.ts';
+import { STATEMENT_SETTINGS, resetStatements, statements } from '../servers/statements.ts';
 import type { Measured, Scenario } from './scenario.ts';
 
 const WORKERS = 3;
@@ -16,7 +18,7 @@ const WATCHED_MS = 15_000;
 
 const WORKER = '% of a core, busiest worker';
 const OTHER = '% of a core, busiest other process';
-const STATEMENTS = 'transactions/s';
+const STATEMENTS = 'statements/s';
 
 export const idleScenario: Scenario = {
   name: 'idle',
@@ -24,7 +26,7 @@ export const idleScenario: Scenario = {
   title: 'A cluster that has nothing to do',
   method: () =>
     `${WORKERS} workers, ${CALM_MS / 1_000} s after all is in place, watched for ${WATCHED_MS / 1_000} s: processor time by ` +
-    '/proc (Linux only), transactions, which here are single statements, by pg_stat_database.',
+    '/proc (Linux only), statements by pg_stat_statements.',
   measures: [
     { name: WORKER, digits: 2 },
     { name: OTHER, digits: 2 },
@@ -32,23 +34,23 @@ export const idleScenario: Scenario = {
   ],
   plan(bench) {
     if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
-    const subjects = PARTITIONS.map((partitions) => {
-      const project = new ProjectContestant(bench, {
-        name: 'project',
-        createDatabase: () => bench.postgres.create('project'),
-        env: { PARTITIONS: String(partitions) },
-      });
-      return {
-        name: `project, ${partitions.toLocaleString('en')} partitions`,
-        setup: project.setup,
-        measure: () => measure(bench, project),
-      };
-    });
+    const subjects = PARTITIONS.map((partitions) => ({
+      name: `project, ${partitions.toLocaleString('en')} partitions`,
+      setup:
+        'controller, worker-node, scheduler-api, embedded ZooKeeper, as delivered; a Postgres of their own',
+      measure: () => measure(bench, partitions),
+    }));
     return { subjects, comparisons: [] };
   },
 };
 
-async function measure({ postgres }: Bench, project: ProjectContestant): Promise<Measured> {
+async function measure(bench: Bench, partitions: number): Promise<Measured> {
+  const postgres = await startPostgres(join(bench.dir, 'counting'), STATEMENT_SETTINGS, console.error);
+  const project = new ProjectContestant(bench, {
+    name: 'project',
+    createDatabase: () => postgres.create('project'),
+    env: { PARTITIONS: String(partitions) },
+  });
   try {
     await project.start();
     for (let started = 0; started < WORKERS; started++) await project.work();
@@ -57,9 +59,9 @@ async function measure({ postgres }: Bench, project: ProjectContestant): Promise
     const ticksPerSecond = Number((await promisify(execFile)('getconf', ['CLK_TCK'])).stdout);
     const look = async () => ({
       atMs: performance.now(),
-      transactions: await transactions(postgres.url('postgres')),
       ticks: await Promise.all(project.apps.map(({ pid }) => processorTicks(pid ?? 0))),
     });
+    await resetStatements(postgres.url('project'));
     const before = await look();
     await pause(WATCHED_MS);
     const after = await look();
@@ -73,20 +75,13 @@ async function measure({ postgres }: Bench, project: ProjectContestant): Promise
     return {
       [WORKER]: busiest(true),
       [OTHER]: busiest(false),
-      [STATEMENTS]: (after.transactions - before.transactions) / seconds,
+      // The one that set the counts to zero is counted.
+      [STATEMENTS]: ((await statements(postgres.url('project'))) - 1) / seconds,
     };
   } finally {
     await project.stop();
+    await postgres.stop();
   }
-}
-
-/** Of the project's database so far. Sessions report theirs a second late at most, or when they next do something. */
-async function transactions(url: string): Promise<number> {
-  const [row] = await execute(
-    url,
-    `SELECT xact_commit + xact_rollback AS count FROM pg_stat_database WHERE datname = 'project'`,
-  );
-  return Number((row as { count: string }).count);
 }
 
 /** User and system time of a process so far, in clock ticks: fields 14 and 15 of its stat, after its name. */

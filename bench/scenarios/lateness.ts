@@ -10,7 +10,7 @@ import { checkStarts, untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
-const RATES = [100, 1_000];
+const RATES = [100, 1_000, 5_000];
 /** Time to store the tasks before the first is due. */
 const LEAD_MS = 4_000;
 const SETTLE_DEADLINE_MS = 120_000;

@@ -6,6 +6,7 @@ export const STATEMENT_SETTINGS = { shared_preload_libraries: 'pg_stat_statement
 
 const TOP = 8;
 const NAME_CHARS = 60;
+const HERE = 'dbid = (SELECT oid FROM pg_database WHERE datname = current_database())';
 
 interface Row {
   readonly query: string;
@@ -21,12 +22,20 @@ export async function resetStatements(url: string): Promise<void> {
   await execute(url, 'SELECT pg_stat_statements_reset()');
 }
 
+/** How many there were in the database since, those of utilities (LISTEN, SET) too. */
+export async function statements(url: string): Promise<number> {
+  const [row] = (await execute(url, `SELECT sum(calls) AS calls FROM pg_stat_statements WHERE ${HERE}`)) as {
+    calls: string;
+  }[];
+  return Number(row?.calls);
+}
+
 /** The statements that took longest, a line each. */
 export async function longestStatements(url: string): Promise<string[]> {
   const rows = (await execute(
     url,
     `SELECT query, calls, total_exec_time AS total_ms, rows, shared_blks_hit AS hit, wal_bytes::bigint AS wal
-     FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+     FROM pg_stat_statements WHERE ${HERE}
      ORDER BY total_exec_time DESC LIMIT $1`,
     [TOP],
   )) as Row[];

@@ -94,12 +94,10 @@ class Backlog {
       records.map(() => tasks[0]?.record),
       tasks.map(({ id }) => id),
       tasks.map(({ attempt }) => attempt),
-      tasks.map(({ incarnation }) => incarnation),
-      'w',
       tasks.map(({ claimedAtMs }) => claimedAtMs),
-      tasks.map(() => 'COMPLETED'),
-      tasks.map(() => null),
-      tasks.map(() => null),
+      tasks[0]?.incarnation,
+      'w',
+      ...[[], [], []],
     ]);
   }
 

@@ -32,8 +32,9 @@ type ClaimedColumns = [
   partition: number,
   attempt: number,
   failures: number,
-  scheduledAtMs: number,
   dueAtMs: number,
+  /** Null: as due. */
+  scheduledAtMs: number | null,
   payload?: Json,
 ];
 
@@ -94,6 +95,25 @@ async function finish(
   outcomes: readonly Outcome[],
   settled: readonly ClaimRecord[],
 ): Promise<OutcomeResult[]> {
+  const incarnations = [...new Set(outcomes.map(({ incarnation }) => incarnation))];
+  if (incarnations.length <= 1) return finishOfOne(db, outcomes, settled);
+  const results = new Map<Outcome, OutcomeResult>();
+  for (const incarnation of incarnations) {
+    const some = outcomes.filter((outcome) => outcome.incarnation === incarnation);
+    // The records with the last of them, when all of their tasks have ended.
+    const records = incarnation === incarnations.at(-1) ? settled : [];
+    const ofSome = await finishOfOne(db, some, records);
+    some.forEach((outcome, index) => results.set(outcome, ofSome[index] ?? 'refused'));
+  }
+  return outcomes.map((outcome) => results.get(outcome) ?? 'refused');
+}
+
+/** @param outcomes of attempts of one incarnation */
+async function finishOfOne(
+  db: Database,
+  outcomes: readonly Outcome[],
+  settled: readonly ClaimRecord[],
+): Promise<OutcomeResult[]> {
   // In the order in which a recovery takes them.
   const records = settled.toSorted((a, b) => a.partition - b.partition || a.record - b.record);
   const { counted } = await runForOne<{ counted: number[] | null }>(db, finishTasks, [
@@ -101,16 +121,24 @@ async function finish(
     records.map(({ record }) => record),
     outcomes.map(({ id }) => id),
     outcomes.map(({ attempt }) => attempt),
-    outcomes.map(({ incarnation }) => incarnation),
-    outcomes[0]?.workerId ?? '',
     outcomes.map(({ claimedAtMs }) => claimedAtMs),
-    outcomes.map(({ end }) => end.kind),
-    outcomes.map(({ end }) => (end.kind === 'RETRY' ? end.delayMs : null)),
-    outcomes.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
+    outcomes[0]?.incarnation ?? '',
+    outcomes[0]?.workerId ?? '',
+    ...endColumns(outcomes),
   ]);
   if (counted === null) return outcomes.map(() => 'recorded');
   const ordinals = new Set(counted);
   return outcomes.map((_, index) => (ordinals.has(index + 1) ? 'recorded' : 'refused'));
+}
+
+/** Kinds, delays and errors; nothing where all have completed. */
+function endColumns(outcomes: readonly Outcome[]): unknown[][] {
+  if (outcomes.every(({ end }) => end.kind === 'COMPLETED')) return [[], [], []];
+  return [
+    outcomes.map(({ end }) => end.kind),
+    outcomes.map(({ end }) => (end.kind === 'RETRY' ? end.delayMs : null)),
+    outcomes.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
+  ];
 }
 
 /** An error's text as the column takes it: no NUL, and not without bounds. */
@@ -145,13 +173,23 @@ function toClaimedTasks(
 ): ClaimedTask[] {
   const fences = new Map(held.map((part) => [part.partition, part]));
   return (JSON.parse(tasks) as ClaimedColumns[]).map(
-    ([id, name, partition, attempt, failures, scheduledAtMs, dueAtMs, ...payload]) => {
+    ([id, name, partition, attempt, failures, dueAtMs, scheduledAtMs, payload]) => {
       const fence = fences.get(partition);
       invariant(fence !== undefined && Number.isSafeInteger(id), 'a claim returned what was not asked for');
+      // Spreads, for each of so many, would take twice as long.
       return {
-        ...{ id, name, partition, epoch: fence.epoch, incarnation: fence.incarnation, record, claimedAtMs },
-        ...{ attempt, failures, scheduledAtMs, dueAtMs },
-        ...(payload.length > 0 && { payload: payload[0] }),
+        id,
+        name,
+        partition,
+        epoch: fence.epoch,
+        incarnation: fence.incarnation,
+        record,
+        claimedAtMs,
+        attempt,
+        failures,
+        scheduledAtMs: scheduledAtMs ?? dueAtMs,
+        dueAtMs,
+        payload,
       };
     },
   );

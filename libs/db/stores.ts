@@ -164,7 +164,7 @@ export interface ClaimedTask extends ClaimRecord {
   readonly dueAtMs: number;
   readonly claimedAtMs: number;
   /** Where it is short and came with the claim. */
-  readonly payload?: Json;
+  readonly payload?: Json | undefined;
 }
 
 export interface ClaimResult {

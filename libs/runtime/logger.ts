@@ -31,7 +31,7 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
       {
         ...options,
         formatters: { level: (label) => ({ level: label }) },
-        timestamp: pino.stdTimeFunctions.isoTime,
+        timestamp: isoTimeField(),
       },
       turnByTurn(pino.destination({ fd: 1, sync: true })),
     );
@@ -46,6 +46,17 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
       ignore: 'pid,hostname,app',
     }),
   );
+}
+
+/** pino's `isoTime`, of which it would spend a tenth of a busy worker's time: written out once a millisecond. */
+function isoTimeField(): () => string {
+  let atMs = NaN;
+  let field = '';
+  return () => {
+    const nowMs = Date.now();
+    if (nowMs !== atMs) [atMs, field] = [nowMs, `,"time":"${new Date(nowMs).toISOString()}"`];
+    return field;
+  };
 }
 
 /** Hands to `destination` at once what is written to it in one turn. */

@@ -1,13 +1,13 @@
 -- Claims due tasks of partitions that are still ours: writes a record of them, one row a partition. At most `most`,
 -- the oldest due first, after each partition's position (where our claims have got to; null: from the beginning), without
--- those that a record names (records_from: no older ones stand, to pass by the dead; null: look at all); of a
--- backlog no more than twice its even share is looked at in each partition.
+-- those that a record names (records_from: no older ones stand, to pass by the dead; null: look at all); of each
+-- partition no more than its even share.
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
--- name, partition, attempt, failures, scheduled, due, payload], ...], the payload only where it is short.
--- The tasks are within 64 KB and the rest is small, so that a worker frozen while it is sent cannot leave the backend
--- hanging with its locks.
+-- name, partition, attempt, failures, due, scheduled, payload], ...], scheduled null where it is the same as due, and the
+-- payload only where it is short. The tasks are within 64 KB, fewer of them where they would not be, and the rest is
+-- small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
 --
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
 -- waits for this claim, or this claim finds the row superseded. No task is locked. Whoever else makes a task fit or
@@ -15,12 +15,21 @@
 -- second statement has a snapshot of its own, which shows what those have done whom the first has waited for. (In one
 -- statement the snapshot would be older than the wait: a task would be claimed that was just removed. FOR SHARE would
 -- do against a higher epoch, but not against a claim of our own whose reply was lost and that is still at work.)
+--
+-- date_part: a double is exact enough for times that are past, and takes a fifth of what a numeric does.
 CREATE OR REPLACE FUNCTION claim_tasks(
   partitions integer[], epochs bigint[], incarnations text[], after_due_ms bigint[], after_ids bigint[],
   records_from bigint[],
   claim uuid, worker text, most integer,
   OUT now_ms double precision, OUT held integer[], OUT oldest json, OUT record_id bigint, OUT tasks text
 ) LANGUAGE plpgsql AS $$
+DECLARE
+  most_bytes CONSTANT integer := 65536;
+  ids bigint[];
+  places integer[];
+  attempts integer[];
+  texts text[];
+  taken integer;
 BEGIN
   now_ms := extract(epoch FROM now()) * 1000;
   SELECT coalesce(array_agg(o.partition_id), '{}') INTO held
@@ -35,26 +44,21 @@ BEGIN
   record_id := nextval('claim_record_id');
 
   WITH own AS MATERIALIZED (
-    SELECT h.partition_id, h.epoch, h.incarnation,
-           coalesce(from_epoch_ms(h.after_due_ms), '-infinity') AS after_due, coalesce(h.after_id, 0) AS after_id,
-           coalesce(h.records_from, 0) AS records_from
-    FROM unnest(partitions, epochs, incarnations, after_due_ms, after_ids, records_from)
-      AS h (partition_id, epoch, incarnation, after_due_ms, after_id, records_from)
+    SELECT h.partition_id, coalesce(from_epoch_ms(h.after_due_ms), '-infinity') AS after_due,
+           coalesce(h.after_id, 0) AS after_id, coalesce(h.records_from, 0) AS records_from
+    FROM unnest(partitions, after_due_ms, after_ids, records_from) AS h (partition_id, after_due_ms, after_id, records_from)
     WHERE h.partition_id = ANY (held)
   ), open AS MATERIALIZED (
     -- OFFSET 0: partition by partition, by the index, however many dead records the table is full of.
-    SELECT c.* FROM own CROSS JOIN LATERAL (
-      SELECT partition_id, id, task_ids, attempts FROM claim_record
-      WHERE partition_id = own.partition_id AND id >= own.records_from
+    SELECT o.* FROM own CROSS JOIN LATERAL (
+      SELECT c.partition_id, c.id, c.task_ids, c.attempts FROM claim_record c
+      WHERE c.partition_id = own.partition_id AND c.id >= own.records_from
       OFFSET 0
-    ) AS c
+    ) AS o
   ), running AS MATERIALIZED (
-    SELECT r.id, r.attempt FROM open CROSS JOIN LATERAL unnest(task_ids, attempts) AS r (id, attempt)
-  ), due AS MATERIALIZED (
-    SELECT t.*, own.epoch, own.incarnation,
-           -- What is stored compressed may be long.
-           CASE WHEN pg_column_size(t.payload) <= 8192 AND pg_column_compression(t.payload) IS NULL
-                THEN t.payload::text END AS text
+    SELECT r.id, r.attempt FROM open o CROSS JOIN LATERAL unnest(o.task_ids, o.attempts) AS r (id, attempt)
+  ), due AS (
+    SELECT t.*
     FROM own CROSS JOIN LATERAL (
       SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, payload FROM task
       WHERE partition_id = own.partition_id AND status = 'PENDING' AND due_at <= now()
@@ -62,30 +66,34 @@ BEGIN
         AND cancel_requested_at IS NULL
         AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
       ORDER BY due_at, id
-      LIMIT (SELECT least(most, ceil(2.0 * most / greatest(count(*), 1))) FROM own)
+      LIMIT (SELECT ceil(most::double precision / greatest(count(*), 1)) FROM own)
     ) AS t
     ORDER BY t.due_at, t.id LIMIT most
-  ), sized AS (
-    SELECT *, CASE WHEN octet_length(text) <= 4096 THEN text END AS short FROM due
-  ), picked AS MATERIALIZED (
-    SELECT *
-    FROM (
-      SELECT *, sum(octet_length(to_json(name)::text) + coalesce(octet_length(short), 0) + 90) OVER (ORDER BY due_at, id) AS bytes
-      FROM sized
-    ) AS s
-    WHERE bytes <= 65536
-  ), recorded AS (
-    INSERT INTO claim_record (partition_id, id, claim_id, incarnation, worker_id, epoch, task_ids, attempts)
-    SELECT partition_id, record_id, claim, min(incarnation), worker, min(epoch), array_agg(id), array_agg(attempt + 1)
-    FROM picked GROUP BY partition_id
   )
-  SELECT '[' || coalesce(string_agg(
-           concat('[', id, ',', to_json(name), ',', partition_id, ',', attempt + 1, ',', failures, ',',
-                  epoch_ms(scheduled_at), ',', epoch_ms(due_at), ',' || short, ']'),
-           ',' ORDER BY due_at, id), '') || ']',
+  SELECT array_agg(id), array_agg(partition_id), array_agg(attempt + 1),
+         array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
+           round(date_part('epoch', due_at) * 1000)::bigint,
+           CASE WHEN scheduled_at = due_at THEN 'null'
+                ELSE round(date_part('epoch', scheduled_at) * 1000)::bigint::text END,
+           -- What is stored compressed may be long.
+           CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
+                     AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']'),
          (SELECT coalesce(json_agg(coalesce(o.id, record_id) ORDER BY h.ordinal), '[]')
           FROM unnest(held) WITH ORDINALITY AS h (partition_id, ordinal)
           LEFT JOIN (SELECT partition_id, min(id) AS id FROM open GROUP BY partition_id) AS o USING (partition_id))
-  INTO tasks, oldest
-  FROM picked;
+  INTO ids, places, attempts, texts, oldest
+  FROM due;
+
+  taken := coalesce(cardinality(ids), 0);
+  LOOP
+    tasks := concat('[', array_to_string(texts[:taken], ','), ']');
+    EXIT WHEN octet_length(tasks) <= most_bytes;
+    taken := taken * most_bytes::bigint / octet_length(tasks);
+  END LOOP;
+
+  INSERT INTO claim_record (partition_id, id, claim_id, incarnation, worker_id, epoch, task_ids, attempts)
+  SELECT t.partition_id, record_id, claim, min(h.incarnation), worker, min(h.epoch), array_agg(t.id), array_agg(t.attempt)
+  FROM unnest(ids[:taken], places[:taken], attempts[:taken]) AS t (id, partition_id, attempt)
+  JOIN unnest(partitions, epochs, incarnations) AS h (partition_id, epoch, incarnation) USING (partition_id)
+  GROUP BY t.partition_id;
 END $$;

@@ -2,8 +2,9 @@
 -- or has ended, and is gone where its removal was requested, however it ended. Removes the records whose tasks have all
 -- ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
 --
--- settled_partitions, settled_records name those records; of the other arrays, one element an outcome: ended_ids,
--- ended_attempts, claimers (incarnations), started_ms, kinds, delays_ms, errors.
+-- settled_partitions, settled_records name those records. claimer is the incarnation, and worker its worker, whose
+-- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, started_ms, kinds, delays_ms,
+-- errors; the last three may end before: what has no kind has completed.
 -- Returns the outcomes that count, from 1, where not all do: recorded now, by an earlier call of the same, or the task
 -- is gone. Null: all do.
 --
@@ -11,7 +12,7 @@
 -- the same attempt, one of them finds its record or its row changed. No owner row, so a long task never holds up a move.
 CREATE OR REPLACE FUNCTION finish_tasks(
   settled_partitions integer[], settled_records bigint[],
-  ended_ids bigint[], ended_attempts integer[], claimers text[], worker text, started_ms double precision[],
+  ended_ids bigint[], ended_attempts integer[], started_ms double precision[], claimer text, worker text,
   kinds text[], delays_ms double precision[], errors text[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -24,10 +25,10 @@ BEGIN
   WHERE c.partition_id = s.partition_id AND c.id = s.id;
 
   WITH outcome AS MATERIALIZED (
-    SELECT *
-    FROM unnest(ended_ids, ended_attempts, claimers, started_ms, kinds, delays_ms, errors)
-      AS o (id, attempt, incarnation, started_ms, kind, delay_ms, error)
-    ORDER BY id
+    SELECT o.id, o.attempt, o.started_ms, coalesce(o.kind, 'COMPLETED') AS kind, o.delay_ms, o.error
+    FROM unnest(ended_ids, ended_attempts, started_ms, kinds, delays_ms, errors)
+      AS o (id, attempt, started_ms, kind, delay_ms, error)
+    ORDER BY o.id
   ), ended AS (
     UPDATE task t
     SET status = CASE o.kind WHEN 'COMPLETED' THEN 'COMPLETED' WHEN 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
@@ -39,7 +40,7 @@ BEGIN
           ELSE t.due_at END,
         started_at = to_timestamp(o.started_ms / 1000),
         completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') THEN now() END,
-        incarnation = o.incarnation, worker_id = worker,
+        incarnation = claimer, worker_id = worker,
         last_error = coalesce(o.error, t.last_error)
     FROM outcome o
     WHERE t.id = o.id AND t.attempt = o.attempt - 1
@@ -64,8 +65,8 @@ BEGIN
   END IF;
   RETURN (
     SELECT coalesce(array_agg(o.ordinal), '{}')
-    FROM unnest(ended_ids, ended_attempts, claimers) WITH ORDINALITY AS o (id, attempt, incarnation, ordinal)
+    FROM unnest(ended_ids, ended_attempts) WITH ORDINALITY AS o (id, attempt, ordinal)
     LEFT JOIN task t ON t.id = o.id
-    WHERE t.id IS NULL OR (t.attempt = o.attempt AND t.incarnation = o.incarnation)
+    WHERE t.id IS NULL OR (t.attempt = o.attempt AND t.incarnation = claimer)
   );
 END $$;

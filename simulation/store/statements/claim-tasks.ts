@@ -1,7 +1,7 @@
 import { names, recordKey } from '../rows.ts';
 import type { ClaimRecordRow, TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
-import { epochMs, heldOf, recordsIn } from './statement.ts';
+import { heldOf, recordsIn } from './statement.ts';
 import type { Held, SqlStatement } from './statement.ts';
 
 interface Own extends Held {
@@ -46,18 +46,14 @@ export const claimTasks: SqlStatement<
 
     x.nextStatement();
     const open = findOpen(x, own);
-    const picked = pick(findDue(x, own, open, limit));
-    record(x, own, picked, { id: recordId, claimId, workerId });
-    const tasks = picked.map((t) => [
-      ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, epochMs(t.scheduledAt), epochMs(t.dueAt)],
-      ...(shortText(t) === undefined ? [] : [t.payload]),
-    ]);
+    const { taken, tasks } = fitting(findDue(x, own, open, limit));
+    record(x, own, taken, { id: recordId, claimId, workerId });
     const held = own.map(({ partition }) => partition);
     const oldest = held.map((partition) => {
       const ids = open.filter(({ partitionId }) => partitionId === partition).map(({ id }) => id);
       return ids.length > 0 ? Math.min(...ids) : recordId;
     });
-    return [{ now_ms: x.nowMs, held, oldest, record_id: recordId, tasks: JSON.stringify(tasks) }];
+    return [{ now_ms: x.nowMs, held, oldest, record_id: recordId, tasks }];
   },
 };
 
@@ -90,7 +86,7 @@ function findDue(
   limit: number,
 ): TaskRow[] {
   if (own.length === 0) return [];
-  const each = Math.min(limit, Math.ceil((2 * limit) / own.length));
+  const each = Math.ceil(limit / own.length);
   const found = new Map<number, { readonly part: Own; readonly tasks: TaskRow[] }>();
   for (const part of own) found.set(part.partition, { part, tasks: [] });
   for (const row of x.tasks.rows()) {
@@ -108,30 +104,38 @@ function findDue(
     .slice(0, limit);
 }
 
-/** `sized`, `picked` */
-function pick(due: readonly TaskRow[]): TaskRow[] {
-  let bytes = 0;
-  return due.filter((t) => {
-    bytes += Buffer.byteLength(JSON.stringify(t.name)) + Buffer.byteLength(shortText(t) ?? '') + 90;
-    return bytes <= MAX_BYTES;
-  });
+/** `tasks`: as many as fit, and their text. Postgres puts blanks in, which no test comes near enough to see. */
+function fitting(due: readonly TaskRow[]): { readonly taken: readonly TaskRow[]; readonly tasks: string } {
+  let taken = due.length;
+  for (;;) {
+    const tasks = JSON.stringify(due.slice(0, taken).map(claimed));
+    const bytes = Buffer.byteLength(tasks);
+    if (bytes <= MAX_BYTES) return { taken: due.slice(0, taken), tasks };
+    taken = Math.floor((taken * MAX_BYTES) / bytes);
+  }
 }
 
-/** The payload's text where it goes with the claim. Postgres puts blanks in, which no test comes near enough to see. */
-function shortText({ payload }: TaskRow): string | undefined {
-  const text = JSON.stringify(payload);
-  return Buffer.byteLength(text) <= SHORT_BYTES ? text : undefined;
+/** `texts` */
+function claimed(t: TaskRow): unknown[] {
+  const scheduledAtMs = t.scheduledAt === t.dueAt ? null : Math.round(t.scheduledAt);
+  return [
+    ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), scheduledAtMs],
+    ...(isShort(t) ? [t.payload] : []),
+  ];
 }
 
-/** `recorded` */
+/** It goes with the claim. */
+const isShort = ({ payload }: TaskRow) => Buffer.byteLength(JSON.stringify(payload)) <= SHORT_BYTES;
+
+/** The records. */
 function record(
   x: Execution,
   own: readonly Own[],
-  picked: readonly TaskRow[],
+  taken: readonly TaskRow[],
   claim: Pick<ClaimRecordRow, 'id' | 'claimId' | 'workerId'>,
 ): void {
   for (const { partition: partitionId, epoch, incarnation } of own) {
-    const tasks = picked.filter((t) => t.partitionId === partitionId);
+    const tasks = taken.filter((t) => t.partitionId === partitionId);
     if (tasks.length === 0) continue;
     x.insert(x.claimRecords, recordKey({ partitionId, id: claim.id }), {
       ...claim,

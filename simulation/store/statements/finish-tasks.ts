@@ -8,11 +8,15 @@ interface Outcome {
   readonly ordinal: number;
   readonly id: number;
   readonly attempt: number;
-  readonly incarnation: string;
   readonly startedMs: number;
   readonly kind: AttemptEnd['kind'];
   readonly delayMs: number | null;
   readonly error: string | null;
+}
+
+interface Claimer {
+  readonly incarnation: string;
+  readonly workerId: string;
 }
 
 const SOON_MS = 5_000;
@@ -24,9 +28,9 @@ export const finishTasks: SqlStatement<
     settledRecords: number[],
     ids: number[],
     attempts: number[],
-    incarnations: string[],
-    workerId: string,
     startedMs: number[],
+    incarnation: string,
+    workerId: string,
     kinds: AttemptEnd['kind'][],
     delays: (number | null)[],
     errors: (string | null)[],
@@ -34,19 +38,19 @@ export const finishTasks: SqlStatement<
   { counted: number[] | null }
 > = {
   name: 'finish-tasks',
-  *execute(x, partitions, records, ids, attempts, incarnations, workerId, started, kinds, delays, errors) {
+  *execute(x, partitions, records, ids, attempts, started, incarnation, workerId, kinds, delays, errors) {
     for (const [index, partitionId] of partitions.entries()) {
       const key = recordKey({ partitionId, id: records[index] ?? 0 });
       yield* x.delete(x.claimRecords.find(key, x), () => true);
     }
     const outcomes = ids.map((id, index): Outcome => ({
-      ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, incarnation: incarnations[index] ?? '' },
-      ...{ startedMs: started[index] ?? 0, kind: kinds[index] ?? 'COMPLETED' },
+      ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, startedMs: started[index] ?? 0 },
+      ...{ kind: kinds[index] ?? 'COMPLETED' },
       ...{ delayMs: delays[index] ?? null, error: errors[index] ?? null },
     }));
 
     x.nextStatement();
-    const ended = yield* endAll(x, outcomes, workerId);
+    const ended = yield* endAll(x, outcomes, { incarnation, workerId });
     const again = ended.filter(
       (t) => t.status === 'PENDING' && t.cancelRequestedAt === null && t.dueAt <= x.nowMs + SOON_MS,
     );
@@ -61,35 +65,39 @@ export const finishTasks: SqlStatement<
     if (ended.length === ids.length) return [{ counted: null }];
 
     x.nextStatement();
-    return [{ counted: outcomes.filter((outcome) => counts(x, outcome)).map(({ ordinal }) => ordinal) }];
+    return [
+      {
+        counted: outcomes.filter((outcome) => counts(x, outcome, incarnation)).map(({ ordinal }) => ordinal),
+      },
+    ];
   },
 };
 
 /** `ended` */
-function* endAll(x: Execution, outcomes: readonly Outcome[], workerId: string): Steps<TaskRow[]> {
+function* endAll(x: Execution, outcomes: readonly Outcome[], claimer: Claimer): Steps<TaskRow[]> {
   const ended: TaskRow[] = [];
   for (const outcome of outcomes.toSorted((a, b) => a.id - b.id)) {
     const task = yield* x.update(
       x.tasks.find(outcome.id, x),
       (t) => t.attempt === outcome.attempt - 1,
-      (t) => end(t, outcome, workerId, x.nowMs),
+      (t) => end(t, outcome, claimer, x.nowMs),
     );
     if (task !== undefined) ended.push(task);
   }
   return ended;
 }
 
-function counts(x: Execution, { id, attempt, incarnation }: Outcome): boolean {
+function counts(x: Execution, { id, attempt }: Outcome, incarnation: string): boolean {
   const t = x.tasks.find(id, x)?.visibleTo(x);
   return t === undefined || (t.attempt === attempt && t.incarnation === incarnation);
 }
 
-function end(t: TaskRow, outcome: Outcome, workerId: string, nowMs: number): TaskRow {
-  const { attempt, incarnation, startedMs, kind, delayMs, error } = outcome;
+function end(t: TaskRow, outcome: Outcome, claimer: Claimer, nowMs: number): TaskRow {
+  const { attempt, startedMs, kind, delayMs, error } = outcome;
   const status = kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
   return {
     ...t,
-    ...{ status, attempt, incarnation, workerId, startedAt: startedMs },
+    ...{ status, attempt, ...claimer, startedAt: startedMs },
     failures: t.failures + (kind === 'RETRY' || kind === 'FAILED' ? 1 : 0),
     dueAt: kind === 'RETRY' ? Math.max(t.scheduledAt, Math.floor(nowMs + (delayMs ?? 0))) : t.dueAt,
     completedAt: status === 'PENDING' ? null : nowMs,
