@@ -245,6 +245,18 @@ describe('faults behind the API', () => {
     });
   });
 
+  it.each([
+    ['away', new StoreUnavailableError('gone'), 'the database cannot be reached: answering 503 until it is back'],
+    ['a fault of ours', new Error('bug'), 'a request failed after it was answered'],
+  ])('logs what the database says once nobody waits for it any more: %s', async (_, fault, said) => {
+    const { store, post, log } = startApp({ handlerTimeoutMs: 50 });
+    const fail = store.holdCommits();
+    expectProblem(await post({ name: 'x' }), 'timeout', 503);
+    store.fault = fault;
+    fail();
+    await expect.poll(() => log.map((line) => (JSON.parse(line) as { msg: string }).msg)).toContain(said);
+  });
+
   it('logs no requests at info', async () => {
     const { api, post, log } = startApp();
     await post({ name: 'x' });

@@ -12,7 +12,7 @@ import type { Clock } from '../../libs/core/clock.ts';
 import type { TaskStore } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import { deadline } from './deadline.ts';
-import { addErrorHandling, createErrorHandler, handleClientError } from './error-handler.ts';
+import { addErrorHandling, createErrorHandler, faultNotes, handleClientError } from './error-handler.ts';
 import { drainOnClose } from './drain.ts';
 import { addJsonParser } from './json-body.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
@@ -58,8 +58,9 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   const limits = { ...API_LIMITS, ...given };
   const availability = new StoreAvailability({ store, clock, logger });
   const batcher = new SubmissionBatcher({ store, limits });
-  const inTime = deadline(clock, limits.handlerTimeoutMs);
-  const answerError = createErrorHandler({ logger, availability });
+  const noteFault = faultNotes({ logger, availability });
+  const inTime = deadline(clock, limits.handlerTimeoutMs, noteFault);
+  const answerError = createErrorHandler(noteFault);
 
   const api: Api = fastify({
     // All logging is ours: the framework's quotes requests.

@@ -8,23 +8,32 @@ import { PROBLEM_CONTENT_TYPE, Problem } from './problem.ts';
 import type { StoreAvailability } from './store-availability.ts';
 import { SubmissionRefusedError } from './submission-batcher.ts';
 
-/** The one place where a fault becomes an HTTP answer. Faults of our own are logged, callers' are not. */
-export function createErrorHandler({
+/** Takes note of what a request failed with, and says what is to be answered. */
+export type NoteFault = (error: unknown, request?: FastifyRequest) => Problem;
+
+/** Faults of our own are logged, callers' are not; whether the database is there is followed by `availability`. */
+export function faultNotes({
   logger,
   availability,
 }: {
   readonly logger: Logger;
   readonly availability: StoreAvailability;
-}) {
-  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+}): NoteFault {
+  return (error, request) => {
     availability.report(error);
     const problem = toProblem(error);
     if (problem.code === 'internal') {
-      logger.error(
-        { method: request.method, route: request.routeOptions.url, fault: traceOf(error) },
-        'a request failed',
-      );
+      const what = { method: request?.method, route: request?.routeOptions.url, fault: traceOf(error) };
+      logger.error(what, request === undefined ? 'a request failed after it was answered' : 'a request failed');
     }
+    return problem;
+  };
+}
+
+/** The one place where a fault becomes an HTTP answer. */
+export function createErrorHandler(note: NoteFault) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    const problem = note(error, request);
     // As bytes, since to text the framework would add a charset, which this media type does not have.
     void reply
       .code(problem.status)

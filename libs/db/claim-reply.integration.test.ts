@@ -35,7 +35,7 @@ describe('the reply of a claim', () => {
     ])('brings it along where it is short: %s', async (_, payload) => {
       await database.submitOne({ payload });
       const [task] = (await a.claim()).tasks;
-      expect(task.payload).toBeDefined();
+      expect(task?.payload).toBeDefined();
       expect(task?.payload).toEqual(payload);
     });
 
