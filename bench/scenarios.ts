@@ -3,7 +3,7 @@ import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
 import { latencyLoadedScenario, latencyScenario } from './scenarios/latency.ts';
-import { latenessScenario } from './scenarios/lateness.ts';
+import { latenessOfManyScenario, latenessScenario } from './scenarios/lateness.ts';
 import { idleScenario } from './scenarios/idle.ts';
 import { planningScenario } from './scenarios/planning.ts';
 import { rebalanceScenario } from './scenarios/rebalance.ts';
@@ -21,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   latencyScenario,
   latencyLoadedScenario,
   latenessScenario,
+  latenessOfManyScenario,
   recoveryScenario,
   rebalanceScenario,
   idleScenario,

@@ -10,7 +10,6 @@ import { checkStarts, untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
-const RATES = [100, 1_000, 5_000];
 /** Time to store the tasks before the first is due. */
 const LEAD_MS = 4_000;
 const SETTLE_DEADLINE_MS = 120_000;
@@ -19,35 +18,44 @@ const besideIt = ({ future }: BenchOptions): Beside => ({ future, finished: 0 })
 
 const p50 = (perSecond: number) => `p50 ms at ${perSecond}/s`;
 const p99 = (perSecond: number) => `p99 ms at ${perSecond}/s`;
-const MEASURES = RATES.flatMap((perSecond) => [p50(perSecond), p99(perSecond)]);
 
-export const latenessScenario: Scenario = {
-  name: 'lateness',
-  title: 'From the time a task is due to the start of its handler',
-  method: ({ options }) =>
-    `${options.seconds} s of tasks at each of the rates, the slower first, due evenly one after the other, are stored ` +
-    `up to ${LEAD_MS / 1_000} s ahead while the worker runs. The clock runs from the time asked for to the start of ` +
-    `the handler, as for latency. Many: ${describeBeside(besideIt(options))}.`,
-  measures: MEASURES.map((name) => ({ name, digits: 1 })),
-  plan(bench) {
-    const subject = (name: string, contestant: Contestant) => ({
-      name,
-      setup: contestant.setup,
-      measure: () => measure(contestant, bench.options.seconds),
-    });
-    const subjects = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']).map((each) =>
-      subject(each.name, each),
-    );
-    if (takesPart(bench, 'project')) {
-      const createDatabase = besideMany(bench, 'project', besideIt(bench.options));
-      const project = new ProjectContestant(bench, { name: 'project', createDatabase });
-      subjects.push(subject('project, beside many', project));
-    }
-    return { subjects, comparisons: MEASURES.flatMap((name) => againstOthers(subjects, name)) };
-  },
+function lateness(name: string, title: string, rates: readonly number[]): Scenario {
+  const measures = rates.flatMap((perSecond) => [p50(perSecond), p99(perSecond)]);
+  return {
+    name,
+    title,
+    method: ({ options }) =>
+      `${options.seconds} s of tasks at each of the rates, the slower first, due evenly one after the other, are stored ` +
+      `up to ${LEAD_MS / 1_000} s ahead while the worker runs. The clock runs from the time asked for to the start of ` +
+      `the handler, as for latency. Many: ${describeBeside(besideIt(options))}.`,
+    measures: measures.map((measured) => ({ name: measured, digits: 1 })),
+    plan(bench) {
+      const subject = (of: string, contestant: Contestant) => ({
+        name: of,
+        setup: contestant.setup,
+        measure: () => measure(contestant, bench.options.seconds, rates),
+      });
+      const subjects = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']).map((each) =>
+        subject(each.name, each),
+      );
+      if (takesPart(bench, 'project')) {
+        const createDatabase = besideMany(bench, 'project', besideIt(bench.options));
+        const project = new ProjectContestant(bench, { name: 'project', createDatabase });
+        subjects.push(subject('project, beside many', project));
+      }
+      return { subjects, comparisons: measures.flatMap((measured) => againstOthers(subjects, measured)) };
+    },
+  };
+}
+
+const TITLE = 'From the time a task is due to the start of its handler';
+export const latenessScenario = lateness('lateness', TITLE, [100, 1_000]);
+export const latenessOfManyScenario: Scenario = {
+  ...lateness('lateness-5000', `${TITLE}, when many are due`, [5_000]),
+  onRequest: true,
 };
 
-async function measure(contestant: Contestant, seconds: number): Promise<Measured> {
+async function measure(contestant: Contestant, seconds: number, rates: readonly number[]): Promise<Measured> {
   try {
     await contestant.start();
     await contestant.work();
@@ -55,7 +63,7 @@ async function measure(contestant: Contestant, seconds: number): Promise<Measure
     // Whole milliseconds, as the tasks' times are.
     const beginMs = Math.ceil(wallMs()) + LEAD_MS;
     const dueAtMs: number[] = [];
-    for (const [index, perSecond] of RATES.entries()) {
+    for (const [index, perSecond] of rates.entries()) {
       const stream = {
         first: dueAtMs.length,
         count: seconds * perSecond,
@@ -66,22 +74,23 @@ async function measure(contestant: Contestant, seconds: number): Promise<Measure
     }
     if (wallMs() > beginMs) throw new Error(`${contestant.name} had tasks due before all were stored`);
     await untilSettled(contestant, SETTLE_DEADLINE_MS);
-    return await lateness(contestant, dueAtMs, seconds);
+    return await latenessOf(contestant, dueAtMs, seconds, rates);
   } finally {
     await contestant.stop();
   }
 }
 
-async function lateness(
+async function latenessOf(
   contestant: Contestant,
   dueAtMs: readonly number[],
   seconds: number,
+  rates: readonly number[],
 ): Promise<Measured> {
   const starts = await contestant.starts();
   checkStarts(contestant, starts, dueAtMs.length);
   const measured: Record<string, number> = {};
   let first = 0;
-  for (const perSecond of RATES) {
+  for (const perSecond of rates) {
     const end = first + seconds * perSecond;
     const stream = starts.filter(([sample]) => sample >= first && sample < end);
     const lateMs = stream.map(([sample, atMs]) => atMs - (dueAtMs[sample] ?? NaN));
