@@ -14,7 +14,7 @@ const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
 const BATCH = 500;
-/** Of a claim, in turn. */
+/** Of a claim while there is a backlog, in turn; otherwise a claim is of all partitions. */
 const CLAIM_PARTITIONS = 16;
 const POLL_MS = 1;
 
@@ -77,8 +77,9 @@ export const peer: Peer = {
     const afterId = everywhere<number | null>(null);
     const recordsFrom = everywhere<number | null>(null);
     let turn = 0;
+    let backlog = true;
     const claim = async (): Promise<Batch> => {
-      const some = partitions.slice(turn, turn + CLAIM_PARTITIONS);
+      const some = backlog ? partitions.slice(turn, turn + CLAIM_PARTITIONS) : partitions;
       turn = (turn + CLAIM_PARTITIONS) % PARTITIONS;
       const of = <T>(values: readonly T[]) => some.map((partition) => values[partition]);
       const values = [
@@ -98,8 +99,9 @@ export const peer: Peer = {
       const { now_ms, held, oldest, record_id, tasks } = reply;
       for (const [index, partition] of held.entries()) recordsFrom[partition] = oldest[index] ?? null;
       const claimed = JSON.parse(tasks) as readonly Claimed[];
+      backlog = claimed.length === BATCH;
       // Where all was taken, the next is looked for from the beginning: what is committed later may be due earlier.
-      if (claimed.length < BATCH)
+      if (!backlog)
         for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
       else
         for (const [id, , partition, , , dueMs] of claimed)
