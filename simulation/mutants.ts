@@ -326,8 +326,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the first failure is the last',
     safeguard: 'a task is tried again as often as it may be',
     file: 'libs/core/task.ts',
-    find: 'if (failures >= MAX_RETRIES)',
-    replace: 'if (failures >= 0)',
+    find: 'if (failures + 1 >= maxAttempts)',
+    replace: 'if (failures + 1 >= 1)',
   },
   {
     name: 'an outcome is given up when the database is away',

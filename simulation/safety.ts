@@ -1,4 +1,4 @@
-import { MAX_RETRIES } from '../libs/core/task.ts';
+import { DEFAULT_POLICY } from '../libs/core/task.ts';
 import type { WorkerProcess } from './cluster/worker-process.ts';
 import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
 import type { Commit, OwnerRow, SimulatedDatabase, TaskState } from './store/database.ts';
@@ -158,7 +158,8 @@ export class Safety {
     const charged = after.failures - before.failures;
     if (after.status === 'COMPLETED' && end !== 'returned')
       this.broken('P1', `${what} is COMPLETED, and its handler ${end ?? 'has not returned'}`);
-    if (after.status === 'FAILED' && after.failures <= MAX_RETRIES)
+    const { maxAttempts } = { ...DEFAULT_POLICY, ...after.policy };
+    if (after.status === 'FAILED' && after.failures < maxAttempts)
       this.broken('P1', `${what} is FAILED after ${after.failures} failures`);
     if ((statement === 'recover-tasks' || end === 'threw') && charged !== 1)
       this.broken('P2', `${what} failed, and ${charged} failures are charged`);

@@ -1,8 +1,10 @@
 /** The shapes of requests and responses. */
 import Type from 'typebox';
 import type { Static, TSchema } from 'typebox';
+import { DEFAULT_POLICY } from '../../libs/core/task.ts';
 import type { Json } from '../../libs/core/task.ts';
 import type { PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores.ts';
+import { parseDelay } from './delay.ts';
 import { parseScheduledTime } from './scheduled-time.ts';
 
 /** Characters are Unicode code points, as JSON Schema counts them. */
@@ -10,22 +12,46 @@ export const MAX_TEXT_LENGTH = 200;
 
 const ShortText = Type.String({ minLength: 1, maxLength: MAX_TEXT_LENGTH });
 
+/** A text that `parse` takes; it says itself why it does not. */
+function parsedBy(parse: (text: string) => { readonly ok: true } | { readonly ok: false; readonly detail: string }) {
+  return Type.Refine(
+    Type.String(),
+    (text) => parse(text).ok,
+    (text) => {
+      const parsed = parse(text);
+      return parsed.ok ? '' : parsed.detail;
+    },
+  );
+}
+
+export const MAX_ATTEMPTS = 100;
+export const MAX_BACKOFF_MS = 7 * 86_400_000;
+export const MAX_BACKOFF_FACTOR = 10;
+/** The longest a timer can run: 24.8 days. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+const BackoffMs = Type.Integer({ minimum: 0, maximum: MAX_BACKOFF_MS });
+
 /** `POST /tasks`. */
 export const Submission = Type.Object(
   {
     name: ShortText,
-    scheduledTime: Type.Optional(
-      Type.Refine(
-        Type.String(),
-        (text) => parseScheduledTime(text).ok,
-        (text) => {
-          const parsed = parseScheduledTime(text);
-          return parsed.ok ? '' : parsed.detail;
-        },
-      ),
-    ),
+    scheduledTime: Type.Optional(parsedBy(parseScheduledTime)),
+    delay: Type.Optional(parsedBy(parseDelay)),
     payload: Type.Optional(Type.Unsafe<Json>(Type.Unknown())),
     key: Type.Optional(ShortText),
+    maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ATTEMPTS })),
+    backoff: Type.Optional(
+      Type.Object(
+        {
+          baseMs: Type.Optional(BackoffMs),
+          maxMs: Type.Optional(BackoffMs),
+          factor: Type.Optional(Type.Number({ minimum: 1, maximum: MAX_BACKOFF_FACTOR })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TIMEOUT_MS })),
   },
   { additionalProperties: false },
 );
@@ -43,6 +69,9 @@ const submittedTask = {
   payload: Type.Unsafe<Json>(Type.Unknown()),
   key: nullable(Type.String()),
   attempt: Type.Integer(),
+  maxAttempts: Type.Integer(),
+  backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
+  timeoutMs: nullable(Type.Integer()),
   createdAt: Type.String(),
 };
 
@@ -80,6 +109,7 @@ export const Cluster = Type.Object({
 export const Health = Type.Object({ status: Type.String() });
 
 export function presentSubmittedTask(record: TaskRecord): Static<typeof SubmittedTask> {
+  const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     id: record.id,
     eventName: record.name,
@@ -89,6 +119,9 @@ export function presentSubmittedTask(record: TaskRecord): Static<typeof Submitte
     payload: record.payload,
     key: record.key,
     attempt: record.attempt,
+    maxAttempts,
+    backoff,
+    timeoutMs,
     createdAt: rfc3339(record.createdAtMs),
   };
 }

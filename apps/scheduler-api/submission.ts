@@ -1,10 +1,15 @@
+import type { Static } from 'typebox';
 import type { TLocalizedValidationError } from 'typebox/error';
 import { Compile } from 'typebox/compile';
+import { DEFAULT_POLICY } from '../../libs/core/task.ts';
+import type { TaskPolicy } from '../../libs/core/task.ts';
+import { NOT_A_DURATION, parseDelay } from './delay.ts';
 import type { InputError } from './json-guard.ts';
 import { MAX_ERRORS, escapePointer, findJsonFaults } from './json-guard.ts';
 import { Problem } from './problem.ts';
 import { NOT_A_TIME, parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
+import type { NewTask } from '../../libs/db/stores.ts';
 import type { Submission } from './submission-batcher.ts';
 
 /** Of a payload as compact JSON text in UTF-8, however it was written in the request. */
@@ -17,6 +22,13 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/name': MUST_BE_SHORT_TEXT,
   '/key': MUST_BE_SHORT_TEXT,
   '/scheduledTime': NOT_A_TIME,
+  '/delay': NOT_A_DURATION,
+  '/maxAttempts': `must be a whole number from 1 to ${schemas.MAX_ATTEMPTS}`,
+  '/backoff': 'must be an object of baseMs, maxMs and factor',
+  '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
+  '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
+  '/backoff/factor': `must be a number from 1 to ${schemas.MAX_BACKOFF_FACTOR}`,
+  '/timeoutMs': `must be a whole number from 1 to ${schemas.MAX_TIMEOUT_MS}`,
 };
 
 const shape = Compile(schemas.Submission);
@@ -31,7 +43,9 @@ export function readSubmission(body: unknown): Submission {
   if (faults.length > 0) throw invalidTask(faults);
   if (!shape.Check(body)) throw invalidTask(shape.Errors(body).flatMap(toInputErrors));
 
-  const { name, scheduledTime, payload = null, key = null } = body;
+  const { name, scheduledTime, delay, payload = null, key = null } = body;
+  if (scheduledTime !== undefined && delay !== undefined)
+    throw invalidTask([{ pointer: '/delay', detail: 'must not be given together with scheduledTime' }]);
   const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
   if (payloadBytes > MAX_PAYLOAD_BYTES) {
     const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
@@ -41,7 +55,27 @@ export function readSubmission(body: unknown): Submission {
     });
   }
   const due = scheduledTime === undefined ? undefined : parseScheduledTime(scheduledTime);
-  return { task: { name, key, payload, scheduledAtMs: due?.ok ? due.epochMs : null }, payloadBytes };
+  const wait = delay === undefined ? undefined : parseDelay(delay);
+  const task: NewTask = {
+    ...{ name, key, payload, policy: readPolicy(body) },
+    scheduledAtMs: due?.ok ? due.epochMs : null,
+    delayMs: wait?.ok ? wait.ms : null,
+  };
+  return { task, payloadBytes };
+}
+
+/** What is said of the attempts; null where nothing is. */
+function readPolicy({
+  maxAttempts,
+  backoff,
+  timeoutMs,
+}: Pick<Static<typeof schemas.Submission>, 'maxAttempts' | 'backoff' | 'timeoutMs'>): TaskPolicy | null {
+  if (maxAttempts === undefined && backoff === undefined && timeoutMs === undefined) return null;
+  return {
+    ...(maxAttempts !== undefined && { maxAttempts }),
+    ...(backoff !== undefined && { backoff: { ...DEFAULT_POLICY.backoff, ...backoff } }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
 }
 
 function invalidTask(errors: readonly InputError[]): Problem {
@@ -72,6 +106,8 @@ function toInputErrors(error: TLocalizedValidationError): InputError[] {
     case 'type':
     case 'minLength':
     case 'maxLength':
+    case 'minimum':
+    case 'maximum':
       return [{ pointer: error.instancePath, detail: MUST_BE[error.instancePath] ?? error.message }];
     default:
       // Of a refinement, which words it itself.

@@ -19,8 +19,11 @@ import { OutcomeWriter } from './outcome-writer.ts';
 const PAYLOADS_PER_READ = 32;
 const MAX_ERROR_CHARS = 2_000;
 
+/** A handler that does not end when told that its time is up is no longer waited for after so long. */
+const GIVE_UP_MS = 1_000;
+
 /** Why an attempt's signal is aborted. */
-export type AbortReason = 'cancelled' | 'lost' | 'stopping';
+export type AbortReason = 'cancelled' | 'lost' | 'stopping' | 'timeout';
 
 export class AttemptAbortedError extends Error {
   override name = 'AttemptAbortedError';
@@ -31,6 +34,7 @@ export class AttemptAbortedError extends Error {
         cancelled: 'cancelled by a user',
         lost: 'taken over by another worker',
         stopping: 'the worker is stopping',
+        timeout: 'it took longer than its task allows',
       }[reason],
     );
     this.reason = reason;
@@ -188,9 +192,11 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     const context = new AttemptContext(task, attempt.abort, this.#options.logger);
+    const limit = this.#limit(attempt);
     let end: AttemptEnd;
     try {
       await this.#options.handlerFor(task.name)(payload, context);
+      limit?.check();
       end = { kind: 'COMPLETED' };
     } catch (error) {
       end = this.#failed(task, error);
@@ -198,13 +204,35 @@ export class Executor {
       if (attempt.abort.signal.aborted) logger.info({ reason: errorText(error) }, 'Event aborted');
       else logger.warn({ reason: errorText(error), then: end.kind }, 'Event failed');
       logger.debug({ err: error }, 'what the handler threw');
+    } finally {
+      limit?.cancel();
     }
     this.#end(task, end);
   }
 
+  /** Holds an attempt to its task's time: its handler is told when that is up, and a little later given up. */
+  #limit({ task, abort }: Attempt): { cancel(): void; check(): void } | undefined {
+    const { clock } = this.#options;
+    const timeoutMs = task.policy?.timeoutMs;
+    if (timeoutMs === undefined) return undefined;
+    const over = new AttemptAbortedError('timeout');
+    let timer = clock.schedule(timeoutMs, () => {
+      this.#options.logger.info({ taskId: task.id, attempt: task.attempt, timeoutMs }, 'Event takes too long: aborting it');
+      abort.abort(over);
+      timer = clock.schedule(GIVE_UP_MS, () => this.#end(task, this.#failed(task, over)));
+    });
+    return {
+      cancel: () => timer.cancel(),
+      /** @throws where the handler has returned all the same, and too late */
+      check: () => {
+        if (abort.signal.reason === over) throw over;
+      },
+    };
+  }
+
   #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {
     const error = errorText(thrown);
-    const next = afterFailure(task.failures, this.#options.random);
+    const next = afterFailure(task.failures, task.policy, this.#options.random);
     return next.status === 'FAILED'
       ? { kind: 'FAILED', error }
       : { kind: 'RETRY', delayMs: next.delayMs, error };

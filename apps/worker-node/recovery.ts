@@ -1,6 +1,4 @@
-import { backoffMs } from '../../libs/core/backoff.ts';
 import type { Random } from '../../libs/core/random.ts';
-import { MAX_RETRIES, RETRY_BACKOFF } from '../../libs/core/task.ts';
 import type { ExecutionStore, Held, Recovered } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
@@ -16,8 +14,7 @@ export interface RecoveryOptions {
 
 /**
  * Ends the attempts of crashed workers in the partitions this worker owns now. A crash costs a retry like any
- * other failure; the first one is made good at once, later ones back off, so that a task which kills its
- * worker ends as FAILED instead of going round for ever.
+ * other failure, see afterLoss(): a task which kills its worker ends as FAILED instead of going round for ever.
  */
 export class Recovery {
   readonly #options: RecoveryOptions;
@@ -30,11 +27,8 @@ export class Recovery {
   async runOnce(held: readonly Held[]): Promise<Recovered[]> {
     const { store, availability, ownIncarnations, random, logger } = this.#options;
     if (held.length === 0) return [];
-    const delaysMs = Array.from({ length: MAX_RETRIES }, (_, failures) =>
-      failures === 0 ? 0 : backoffMs(failures, random, RETRY_BACKOFF),
-    );
     const recovered = await availability.once('recover', () =>
-      store.recover({ held, own: ownIncarnations.all, delaysMs }),
+      store.recover({ held, own: ownIncarnations.all, jitter: random.next() }),
     );
     for (const { id, partition, attempt, fromWorkerId, became } of recovered) {
       logger.warn(

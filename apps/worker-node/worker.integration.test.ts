@@ -200,7 +200,7 @@ describe('a worker', () => {
       'w2 recovers it',
       async () => {
         await bench.ownership.renew('w1', ['w1-incarnation'], 1);
-        return (await bench.execution.recover({ held, own: [], delaysMs: [0] })).length === 1;
+        return (await bench.execution.recover({ held, own: [], jitter: 0 })).length === 1;
       },
       { withinMs: 5_000 },
     );

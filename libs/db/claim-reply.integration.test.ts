@@ -68,7 +68,7 @@ describe('the reply of a claim', () => {
       const b = await database.worker('b');
       await b.own([0, 1, 2, 3], ++epoch);
       await database.expireLease(a);
-      await b.execution.recover({ held: b.held, own: [], delaysMs: [0] });
+      await b.execution.recover({ held: b.held, own: [], jitter: 0 });
       expect(await read({})).toEqual(new Map());
       const again = (await b.claim()).tasks;
       expect(await b.execution.payloads(again)).toEqual(new Map([[id, payload]]));

@@ -131,7 +131,7 @@ describe('a database of the build before claims were records', () => {
   it('has what runs recovered once its claimer is lost', async () => {
     const worker: WorkerUnderTest = await database.worker('b');
     await worker.own([0, 1, 2, 3], 1);
-    const recover = () => worker.execution.recover({ held: worker.held, own: [], delaysMs: [0, 0, 0] });
+    const recover = () => worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
     expect(await recover()).toEqual([]);
     expect((await worker.claim()).tasks.map(({ id }) => id)).toEqual([1, 2]);
     await database.pool.query(`DELETE FROM worker_session WHERE incarnation = 'a~1'`);

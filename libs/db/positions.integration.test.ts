@@ -108,7 +108,8 @@ describe('positions', () => {
     const b = await database.worker('b');
     await b.own([0, 1, 2, 3], ++epoch);
     await database.expireLease(a);
-    const recovered = await b.execution.recover({ held: b.held, own: [], delaysMs: [60_000.4] });
+    await database.pool.query('UPDATE task SET failures = 1');
+    const recovered = await b.execution.recover({ held: b.held, own: [], jitter: 0.123 });
     expect(recovered).toMatchObject([{ id: tasks[1]?.id, became: 'PENDING' }]);
     expect(await whole()).toEqual([true, true]);
   });

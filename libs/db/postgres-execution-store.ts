@@ -1,5 +1,6 @@
 import { invariant } from '../core/invariant.ts';
-import type { Json } from '../core/task.ts';
+import { DEFAULT_POLICY } from '../core/task.ts';
+import type { Json, TaskPolicy } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
 import type {
@@ -33,8 +34,8 @@ type ClaimedColumns = [
   attempt: number,
   failures: number,
   dueAtMs: number,
-  /** Null: as due. */
-  scheduledAtMs: number | null,
+  /** Null: scheduled as due, and as is usual. */
+  more: { readonly scheduledAtMs: number; readonly policy: TaskPolicy | null } | null,
   payload?: Json,
 ];
 
@@ -148,13 +149,13 @@ function toStorableText(error: string): string {
 
 async function recover(
   db: Database,
-  { held, own, delaysMs }: Parameters<ExecutionStore['recover']>[0],
+  { held, own, jitter }: Parameters<ExecutionStore['recover']>[0],
 ): Promise<Recovered[]> {
   const incarnations = [...new Set([...own, ...held.map(({ incarnation }) => incarnation)])];
   const recovered: Recovered[] = [];
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
     try {
-      const values = [...columns(held), RECOVER_RECORDS, delaysMs, incarnations];
+      const values = [...columns(held), RECOVER_RECORDS, jitter, DEFAULT_POLICY, incarnations];
       const rows = await run<Recovered & object>(db, recoverTasks, values);
       if (rows.length === 0) break;
       recovered.push(...rows);
@@ -173,7 +174,7 @@ function toClaimedTasks(
 ): ClaimedTask[] {
   const fences = new Map(held.map((part) => [part.partition, part]));
   return (JSON.parse(tasks) as ClaimedColumns[]).map(
-    ([id, name, partition, attempt, failures, dueAtMs, scheduledAtMs, payload]) => {
+    ([id, name, partition, attempt, failures, dueAtMs, more, payload]) => {
       const fence = fences.get(partition);
       invariant(fence !== undefined && Number.isSafeInteger(id), 'a claim returned what was not asked for');
       // Spreads, for each of so many, would take twice as long.
@@ -187,7 +188,8 @@ function toClaimedTasks(
         claimedAtMs,
         attempt,
         failures,
-        scheduledAtMs: scheduledAtMs ?? dueAtMs,
+        policy: more?.policy ?? null,
+        scheduledAtMs: more?.scheduledAtMs ?? dueAtMs,
         dueAtMs,
         payload,
       };

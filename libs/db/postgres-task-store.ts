@@ -69,10 +69,12 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       tasks.map(({ key }) => key),
       tasks.map(({ payload }) => toJsonText(payload)),
       tasks.map(({ scheduledAtMs }) => scheduledAtMs),
+      tasks.map(({ delayMs = null }) => delayMs),
+      tasks.map(({ policy = null }) => policy && JSON.stringify(policy)),
     ],
   );
   if (rows.length === 0) throw notInitialised();
-  return tasks.map(({ name, key, payload }, index) => {
+  return tasks.map(({ name, key, payload, policy = null }, index) => {
     const row = rows[index];
     invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
     return {
@@ -91,6 +93,7 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       workerId: null,
       leaseExpiresAtMs: null,
       lastError: null,
+      policy,
     };
   });
 }
@@ -123,6 +126,7 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       workerId: taskState.workerId,
       leaseExpiresAtMs: epochMs(workerSession.expiresAt),
       lastError: taskState.lastError,
+      policy: taskState.policy,
     })
     .from(taskState)
     .leftJoin(

@@ -21,7 +21,7 @@ describe('recovery of records', () => {
   afterEach(() => database.clear());
 
   const recover = (worker = b) =>
-    worker.execution.recover({ held: worker.held, own: [], delaysMs: [0, 0, 0, 0, 0] });
+    worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
 
   /** `a` runs these, in partition 0, and has lost its partitions to b and its lease. */
   async function lose(...names: string[]): Promise<ClaimedTask[]> {
@@ -96,7 +96,7 @@ describe('recovery of records', () => {
     const [x, y] = (await lose('x', 'y')) as [ClaimedTask, ClaimedTask];
     await a.finish([x], { kind: 'COMPLETED' }, []);
     const recovery = await database.begin(b);
-    await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: [0] });
+    await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 });
     const late = a.finish([y]);
     await database.blocked(a);
     await recovery.commit();
@@ -107,7 +107,7 @@ describe('recovery of records', () => {
   it('by two owners one after the other, charges each attempt once', async () => {
     const [x] = await lose('x');
     const first = await database.begin(b);
-    expect(await first.worker.execution.recover({ held: b.held, own: [], delaysMs: [0, 0] })).toHaveLength(1);
+    expect(await first.worker.execution.recover({ held: b.held, own: [], jitter: 0 })).toHaveLength(1);
     const c = await database.worker('c');
     const moved = c.own([0, 1, 2, 3], ++epoch);
     await database.blocked(c);
@@ -120,7 +120,7 @@ describe('recovery of records', () => {
   it('makes a claim of its partitions wait, which then takes what waits again', async () => {
     const [x] = await lose('x');
     const recovery = await database.begin(b);
-    await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: [0] });
+    await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 });
     const claim = b.claim();
     await database.blocked(b);
     await recovery.commit();
@@ -134,7 +134,7 @@ describe('recovery of records', () => {
   it('beside a removal of what it recovers: the removal waits, and takes away what waits again', async () => {
     const [x] = await lose('x');
     const recovery = await database.begin(b);
-    await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: [0] });
+    await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 });
     const removal = database.tasks.remove(x?.id ?? 0);
     await database.blocked({ applicationName: 'test' });
     await recovery.commit();

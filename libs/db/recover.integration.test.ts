@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULT_POLICY, afterLoss } from '../core/task.ts';
+import type { AfterFailure, TaskPolicy } from '../core/task.ts';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import type { ClaimedTask } from './stores.ts';
-
-const AT_ONCE = [0, 0, 0, 0, 0];
 
 describe('recover', () => {
   let database: DatabaseUnderTest;
@@ -26,8 +26,7 @@ describe('recover', () => {
   });
   afterEach(() => database.clear());
 
-  const recover = (delaysMs = AT_ONCE, worker = b) =>
-    worker.execution.recover({ held: worker.held, own: [], delaysMs });
+  const recover = (worker = b) => worker.execution.recover({ held: worker.held, own: [], jitter: 0.5 });
   const outcomeOfA = () => a.finish([lost]);
 
   it('leaves an attempt alone while its claimer’s lease lasts', async () => {
@@ -59,10 +58,11 @@ describe('recover', () => {
     expect(await recover()).toMatchObject([{ id: lost.id, became: 'PENDING' }]);
   });
 
-  it('delays by the failures there were before, and fails the task when the delays have run out', async () => {
+  it('delays by the failures there were before, and fails the task when its attempts have run out', async () => {
     await database.expireLease(a);
-    await database.pool.query('UPDATE task SET failures = 1 WHERE id = $1', [lost.id]);
-    expect(await recover([0, 3_600_000])).toMatchObject([{ became: 'PENDING' }]);
+    const policy = { maxAttempts: 3, backoff: { baseMs: 3_600_000, maxMs: 7_200_000, factor: 2 } };
+    await database.pool.query('UPDATE task SET failures = 1, policy = $2 WHERE id = $1', [lost.id, policy]);
+    expect(await recover()).toMatchObject([{ became: 'PENDING' }]);
     expect((await b.claim()).tasks).toEqual([]);
 
     await database.pool.query('UPDATE task SET due_at = now() WHERE id = $1', [lost.id]);
@@ -70,15 +70,39 @@ describe('recover', () => {
     const c = await database.worker('c');
     await c.own([0, 1, 2, 3], ++epoch);
     await database.expireLease(b);
-    expect(await recover([0, 3_600_000], c)).toMatchObject([
-      { became: 'FAILED', fromWorkerId: 'b', attempt: 2 },
-    ]);
+    expect(await recover(c)).toMatchObject([{ became: 'FAILED', fromWorkerId: 'b', attempt: 2 }]);
     expect(await database.tasks.get(lost.id)).toMatchObject({
       status: 'FAILED',
       failures: 3,
       lastError: 'attempt 2: worker b was lost, its lease ended',
     });
     expect((await database.tasks.get(lost.id))?.completedAtMs).not.toBeNull();
+  });
+
+  it('delays as afterLoss says', async () => {
+    const policies: TaskPolicy[] = [
+      {},
+      { maxAttempts: 1 },
+      { maxAttempts: 100 },
+      { maxAttempts: 100, backoff: { baseMs: 7, maxMs: 1_000_000, factor: 1.5 } },
+      { maxAttempts: 100, backoff: { baseMs: 86_400_000, maxMs: 86_400_000, factor: 10 } },
+    ];
+    const cases = policies.flatMap((policy) =>
+      [0, 1, 2, 3, 4, 5, 60, 99].flatMap((failures) =>
+        [0, 0.3, 0.999].map((jitter) => ({ policy: { ...DEFAULT_POLICY, ...policy }, failures, jitter })),
+      ),
+    );
+    const { rows } = await database.pool.query<{ delay: number | null }>(
+      `SELECT recovery_delay_ms(policy, failures, jitter) AS delay
+       FROM json_to_recordset($1) AS c (policy jsonb, failures integer, jitter double precision)`,
+      [JSON.stringify(cases)],
+    );
+    const inSql = rows.map(({ delay }): AfterFailure =>
+      delay === null ? { status: 'FAILED' } : { status: 'PENDING', delayMs: delay },
+    );
+    expect(inSql).toEqual(
+      cases.map(({ policy, failures, jitter }) => afterLoss(failures, policy, { next: () => jitter })),
+    );
   });
 
   it('removes the task where that was requested', async () => {
@@ -92,22 +116,22 @@ describe('recover', () => {
   it('only in partitions whose fence holds', async () => {
     await database.expireLease(a);
     const stale = b.held.map((held) => ({ ...held, epoch: held.epoch - 1 }));
-    expect(await b.execution.recover({ held: stale, own: [], delaysMs: AT_ONCE })).toEqual([]);
+    expect(await b.execution.recover({ held: stale, own: [], jitter: 0 })).toEqual([]);
     const elsewhere = b.held.filter(({ partition }) => partition !== lost.partition);
-    expect(await b.execution.recover({ held: elsewhere, own: [], delaysMs: AT_ONCE })).toEqual([]);
+    expect(await b.execution.recover({ held: elsewhere, own: [], jitter: 0 })).toEqual([]);
     expect(await outcomeOfA()).toEqual(['recorded']);
   });
 
   it('never an attempt of the caller’s own incarnations, lease or not', async () => {
     await a.own([0, 1, 2, 3], ++epoch);
     await database.expireLease(a);
-    expect(await recover(AT_ONCE, a)).toEqual([]);
+    expect(await recover(a)).toEqual([]);
   });
 
   it('nor of an earlier incarnation of the caller’s that it names', async () => {
     await database.expireLease(a);
     const own = [a.incarnation];
-    expect(await b.execution.recover({ held: b.held, own, delaysMs: AT_ONCE })).toEqual([]);
+    expect(await b.execution.recover({ held: b.held, own, jitter: 0 })).toEqual([]);
     expect(await recover()).toHaveLength(1);
   });
 
@@ -126,7 +150,7 @@ describe('recover', () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
     expect(
-      await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: AT_ONCE }),
+      await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 }),
     ).toHaveLength(1);
     const renewal = a.ownership.renew('a', [a.incarnation], 60_000);
     await database.blocked(a);
@@ -139,7 +163,7 @@ describe('recover', () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
     expect(
-      await recovery.worker.execution.recover({ held: b.held, own: [], delaysMs: AT_ONCE }),
+      await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 }),
     ).toHaveLength(1);
     const late = outcomeOfA();
     await database.blocked(a);

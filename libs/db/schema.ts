@@ -14,7 +14,7 @@ import {
 import { sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { SQL } from 'drizzle-orm';
-import type { Json, TaskStatus } from '../core/task.ts';
+import type { Json, TaskPolicy, TaskStatus } from '../core/task.ts';
 
 const time = (name: string) => timestamp(name, { withTimezone: true });
 const count = (name: string) => bigint(name, { mode: 'number' });
@@ -62,6 +62,7 @@ const taskColumns = {
   key: text('key'),
   lastError: text('last_error'),
   payload: jsonb('payload').$type<Json>().notNull(),
+  policy: jsonb('policy').$type<TaskPolicy>(),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

@@ -7,7 +7,7 @@
  * Every method may reject with a {@link StoreUnavailableError}: the database could not be reached or is
  * restarting. A write it interrupted may or may not have been committed.
  */
-import type { Json, TaskId, TaskStatus } from '../core/task.ts';
+import type { Json, TaskId, TaskPolicy, TaskStatus } from '../core/task.ts';
 
 export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError';
@@ -38,8 +38,11 @@ export interface NewTask {
   /** What to shard by; the task's own id where null. */
   readonly key: string | null;
   readonly payload: Json;
-  /** `null` is now, by the database's clock. */
+  /** `null` is now, by the database's clock, or `delayMs` from now. */
   readonly scheduledAtMs: number | null;
+  readonly delayMs?: number | null;
+  /** Null: as is usual. */
+  readonly policy?: TaskPolicy | null;
 }
 
 export interface TaskRecord {
@@ -61,6 +64,7 @@ export interface TaskRecord {
   /** While RUNNING: when its claimer's lease ends. */
   readonly leaseExpiresAtMs: number | null;
   readonly lastError: string | null;
+  readonly policy: TaskPolicy | null;
 }
 
 export interface PartitionView {
@@ -160,6 +164,7 @@ export interface ClaimedTask extends ClaimRecord {
   readonly incarnation: string;
   readonly attempt: number;
   readonly failures: number;
+  readonly policy: TaskPolicy | null;
   readonly scheduledAtMs: number;
   readonly dueAtMs: number;
   readonly claimedAtMs: number;
@@ -244,13 +249,14 @@ export interface ExecutionStore {
   running(incarnations: readonly string[]): Promise<RunningRow[]>;
   /**
    * In the partitions whose fence holds, ends attempts whose claimer's lease is over: charged as a failure with
-   * the reason recorded; PENDING again after `delaysMs[failures]`, FAILED where that has run out, or removed.
+   * the reason recorded; PENDING again, FAILED or removed, see {@link afterLoss}.
    * Never what `own` incarnations run. Does nothing until the caller's lease has been renewed without a gap for
    * its whole length: after an outage of the database, everybody renews before anybody is taken for dead.
    */
   recover(request: {
     readonly held: readonly Held[];
     readonly own: readonly string[];
-    readonly delaysMs: readonly number[];
+    /** In [0, 1), at random. */
+    readonly jitter: number;
   }): Promise<Recovered[]>;
 }

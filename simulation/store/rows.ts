@@ -1,5 +1,5 @@
 /** The rows of the schema's tables (libs/db/migrations), immutable values; times in ms since the Unix epoch. */
-import type { Json, TaskStatus } from '../../libs/core/task.ts';
+import type { Json, TaskPolicy, TaskStatus } from '../../libs/core/task.ts';
 import { DatabaseError } from './database-error.ts';
 
 /** What runs stands in the records of claims; see {@link TaskState} for both together. */
@@ -21,6 +21,7 @@ export interface TaskRow {
   readonly key: string | null;
   readonly lastError: string | null;
   readonly payload: Json;
+  readonly policy: TaskPolicy | null;
 }
 
 /** A task runs where a record of its partition names it with the attempt after its row's. */

@@ -80,7 +80,7 @@ export class MemoryTaskStore implements TaskStore {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  #store({ name, key, payload, scheduledAtMs }: NewTask): TaskRecord {
+  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null }: NewTask): TaskRecord {
     this.#lastId += 1;
     const record: TaskRecord = {
       id: this.#lastId,
@@ -89,7 +89,7 @@ export class MemoryTaskStore implements TaskStore {
       partitionId: this.#lastId % 2,
       payload: JSON.parse(JSON.stringify(payload)) as TaskRecord['payload'],
       status: 'PENDING',
-      scheduledAtMs: scheduledAtMs ?? 1_000,
+      scheduledAtMs: scheduledAtMs ?? 1_000 + (delayMs ?? 0),
       createdAtMs: 1_000,
       attempt: 0,
       failures: 0,
@@ -98,6 +98,7 @@ export class MemoryTaskStore implements TaskStore {
       workerId: null,
       leaseExpiresAtMs: null,
       lastError: null,
+      policy,
     };
     this.tasks.set(record.id, record);
     return record;

@@ -5,9 +5,9 @@
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
--- name, partition, attempt, failures, due, scheduled, payload], ...], scheduled null where it is the same as due, and the
--- payload only where it is short. The tasks are within 64 KB, fewer of them where they would not be, and the rest is
--- small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
+-- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy} where the
+-- task's first time is another than the due one or it has a policy of its own, and the payload only where it is
+-- short. The tasks are within 64 KB, fewer of them where they would not be, and the rest is small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
 --
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
 -- waits for this claim, or this claim finds the row superseded. No task is locked. Whoever else makes a task fit or
@@ -60,7 +60,7 @@ BEGIN
   ), due AS (
     SELECT t.*
     FROM own CROSS JOIN LATERAL (
-      SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, payload FROM task
+      SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, payload FROM task
       WHERE partition_id = own.partition_id AND status = 'PENDING' AND due_at <= now()
         AND (due_at, id) > (own.after_due, own.after_id)
         AND cancel_requested_at IS NULL
@@ -73,8 +73,9 @@ BEGIN
   SELECT array_agg(id), array_agg(partition_id), array_agg(attempt + 1),
          array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
            round(date_part('epoch', due_at) * 1000)::bigint,
-           CASE WHEN scheduled_at = due_at THEN 'null'
-                ELSE round(date_part('epoch', scheduled_at) * 1000)::bigint::text END,
+           CASE WHEN scheduled_at = due_at AND policy IS NULL THEN 'null'
+                ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
+                                       'policy', policy)::text END,
            -- What is stored compressed may be long.
            CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
                      AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']'),

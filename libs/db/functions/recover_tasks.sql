@@ -1,7 +1,8 @@
 -- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
--- after delays_ms[failures + 1], FAILED where that has run out, gone where removal was requested. The incarnation
--- is cleared, so that a late outcome is refused. At most `most` records at once; `callers` are all incarnations of the
--- caller, whose attempts are its own business.
+-- or FAILED as the task's policy says (recovery_delay_ms), gone where removal was requested. The incarnation
+-- is cleared, so that a late outcome is refused. At most `most` records at once; jitter, a random number in [0, 1), is
+-- spread over the tasks (jitterOf() of libs/core/task.ts); default_policy stands for what a task's does not say;
+-- `callers` are all incarnations of the caller, whose attempts are its own business.
 --
 -- Does nothing unless the caller's own lease stands and has been renewed without a gap for its whole length: while
 -- the database was away from everybody nobody could renew, and on its return everybody gets the time to. Judged
@@ -14,7 +15,8 @@
 -- then the tasks' rows. An outcome does the last two in this order as well: the one that comes second waits, and finds
 -- the record gone or the row an attempt further.
 CREATE OR REPLACE FUNCTION recover_tasks(
-  partitions integer[], epochs bigint[], incarnations text[], most integer, delays_ms double precision[], callers text[]
+  partitions integer[], epochs bigint[], incarnations text[], most integer, jitter double precision, default_policy jsonb,
+  callers text[]
 ) RETURNS TABLE (id bigint, "partition" integer, attempt integer, "fromWorkerId" text, became text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -73,19 +75,26 @@ BEGIN
         SELECT *
         FROM unnest(lost_ids, lost_attempts, lost_workers, lost_since) AS l (id, attempt, worker_id, claimed_at)
         ORDER BY id
+      ), charged AS MATERIALIZED (
+        -- Nobody changes the failures or the policy of a task whose attempt has not ended.
+        SELECT l.*, recovery_delay_ms(default_policy || coalesce(t.policy, '{}'), t.failures, s.sum - floor(s.sum)) AS delay_ms
+        FROM lost l
+        JOIN task t ON t.id = l.id AND t.attempt = l.attempt - 1
+        CROSS JOIN LATERAL (SELECT jitter + l.id * 0.6180339887498949::double precision AS sum) AS s
+        ORDER BY l.id
       ), ended AS (
         UPDATE task t
-        SET status = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN 'FAILED' ELSE 'PENDING' END,
+        SET status = CASE WHEN l.delay_ms IS NULL THEN 'FAILED' ELSE 'PENDING' END,
             attempt = l.attempt,
-            due_at = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN t.due_at
+            due_at = CASE WHEN l.delay_ms IS NULL THEN t.due_at
                           ELSE greatest(t.scheduled_at, date_trunc('milliseconds',
-                                 now() + delays_ms[t.failures + 1] * interval '1 millisecond')) END,
+                                 now() + l.delay_ms * interval '1 millisecond')) END,
             started_at = l.claimed_at, worker_id = l.worker_id,
-            completed_at = CASE WHEN delays_ms[t.failures + 1] IS NULL THEN now() END,
+            completed_at = CASE WHEN l.delay_ms IS NULL THEN now() END,
             failures = t.failures + 1,
             last_error = format('attempt %s: worker %s was lost, its lease ended', l.attempt, l.worker_id),
             incarnation = NULL
-        FROM lost l
+        FROM charged l
         WHERE t.id = l.id AND t.attempt = l.attempt - 1
         RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.cancel_requested_at
       )

@@ -142,7 +142,7 @@ class Moves extends Choice {
   #recover(side: SimulatedSide): Move {
     const held = this.#held(side);
     const own = this.chance(0.3) ? [this.of(INCARNATIONS)] : [];
-    const request = { held, own, delaysMs: this.of([[], [0, 0], [1_200_000, 0]]) };
+    const request = { held, own, jitter: this.of([0, 0.3, 0.9]) };
     return move('recover', request, async ({ execution }) => {
       const recovered = await execution.recover(request);
       return recovered.sort((a, b) => a.id - b.id);
@@ -181,7 +181,7 @@ class Moves extends Choice {
   }
 
   #insert(): Move {
-    const task = { name: 'new', key: this.of([null, 'k']), payload: { a: [1] }, scheduledAtMs: null };
+    const task = { name: 'new', key: this.of([null, 'k']), payload: { a: [1] }, scheduledAtMs: null, policy: this.of([null, { maxAttempts: 2 }]) };
     return move('insert', task, ({ tasks }) => tasks.insert([task, task]));
   }
 

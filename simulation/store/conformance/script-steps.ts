@@ -98,7 +98,7 @@ export const finish = (by: string, end: AttemptEnd = COMPLETED, settled: readonl
   finishAll(by, [1], end, settled);
 export const recover = (by: string, own: string[] = []) =>
   does(by, 'recover', ({ execution }) =>
-    execution.recover({ held: [held('b', 2)], own, delaysMs: [1_200_000] }),
+    execution.recover({ held: [held('b', 2)], own, jitter: 0.5 }),
   );
 export const renew = (by: string) =>
   does(by, 'renew', ({ ownership }) => ownership.renew(by, [by], LEASE_MS));

@@ -117,9 +117,10 @@ function fitting(due: readonly TaskRow[]): { readonly taken: readonly TaskRow[];
 
 /** `texts` */
 function claimed(t: TaskRow): unknown[] {
-  const scheduledAtMs = t.scheduledAt === t.dueAt ? null : Math.round(t.scheduledAt);
+  const asUsual = t.scheduledAt === t.dueAt && t.policy === null;
+  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy: t.policy };
   return [
-    ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), scheduledAtMs],
+    ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more],
     ...(isShort(t) ? [t.payload] : []),
   ];
 }

@@ -72,6 +72,7 @@ function toRunningRow(t: TaskRow, record: ClaimRecordRow, attempt: number): Runn
   return {
     ...{ id: t.id, name: t.name, partition: t.partitionId, attempt, failures: t.failures },
     ...{ record: id, claimId, claimedAtMs, epoch, incarnation },
+    policy: t.policy,
     scheduledAtMs: epochMs(t.scheduledAt),
     dueAtMs: epochMs(t.dueAt),
     cancelRequested: t.cancelRequestedAt !== null,
@@ -123,6 +124,7 @@ export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
       workerId: t.workerId,
       leaseExpiresAtMs: session === undefined ? null : epochMs(session.expiresAt),
       lastError: t.lastError,
+      policy: t.policy,
     };
   },
 });

@@ -1,3 +1,5 @@
+import { afterLoss, jitterOf } from '../../../libs/core/task.ts';
+import type { TaskPolicy } from '../../../libs/core/task.ts';
 import { recordKey } from '../rows.ts';
 import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
@@ -22,11 +24,11 @@ interface Recovered {
 
 /** recover-tasks.sql, functions/recover_tasks.sql */
 export const recoverTasks: SqlStatement<
-  [number[], number[], string[], limit: number, delays: number[], callers: string[]],
+  [number[], number[], string[], limit: number, jitter: number, policy: TaskPolicy, callers: string[]],
   Recovered
 > = {
   name: 'recover-tasks',
-  *execute(x, partitions, epochs, incarnations, limit, delays, callers) {
+  *execute(x, partitions, epochs, incarnations, limit, jitter, _policy, callers) {
     const foreign = ({ incarnation }: ClaimRecordRow) => !callers.includes(incarnation);
     const recovered: Recovered[] = [];
     if (recordsIn(x, new Set(partitions)).some(foreign)) {
@@ -41,7 +43,7 @@ export const recoverTasks: SqlStatement<
           ? []
           : yield* removeAbandoned(x, recordsIn(x, own).filter(foreign), expired, limit);
       x.nextStatement();
-      for (const attempt of lost) recovered.push(...(yield* charge(x, attempt, delays)));
+      for (const attempt of lost) recovered.push(...(yield* charge(x, attempt, jitter)));
       x.nextStatement();
       for (const attempt of lost) yield* removeCancelled(x, attempt);
     }
@@ -110,11 +112,11 @@ function* removeAbandoned(
 }
 
 /** `ended` */
-function* charge(x: Execution, lost: Lost, delays: readonly number[]): Steps<Recovered[]> {
+function* charge(x: Execution, lost: Lost, jitter: number): Steps<Recovered[]> {
   const ended = yield* x.update(
     x.tasks.find(lost.id, x),
     (t) => t.attempt === lost.attempt - 1,
-    (t) => end(t, lost, delays[t.failures], x.nowMs),
+    (t) => end(t, lost, jitter, x.nowMs),
   );
   if (ended === undefined) return [];
   const became = ended.cancelRequestedAt === null ? ended.status : 'REMOVED';
@@ -122,14 +124,15 @@ function* charge(x: Execution, lost: Lost, delays: readonly number[]): Steps<Rec
   return [{ id, partition, attempt, fromWorkerId, became }];
 }
 
-function end(t: TaskRow, lost: Lost, delayMs: number | undefined, nowMs: number): TaskRow {
+function end(t: TaskRow, lost: Lost, jitter: number, nowMs: number): TaskRow {
   const { attempt, workerId, claimedAt: startedAt } = lost;
+  const after = afterLoss(t.failures, t.policy, { next: () => jitterOf(jitter, t.id) });
   return {
     ...t,
     ...{ attempt, workerId, startedAt, incarnation: null },
-    status: delayMs === undefined ? 'FAILED' : 'PENDING',
-    dueAt: delayMs === undefined ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + delayMs)),
-    completedAt: delayMs === undefined ? nowMs : null,
+    status: after.status,
+    dueAt: after.status === 'FAILED' ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + after.delayMs)),
+    completedAt: after.status === 'FAILED' ? nowMs : null,
     failures: t.failures + 1,
     lastError: `attempt ${attempt}: worker ${workerId} was lost, its lease ended`,
   };

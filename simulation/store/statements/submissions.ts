@@ -1,6 +1,6 @@
 /** The writes of the scheduler-api. */
 import { partitionOf } from '../../../libs/core/partition.ts';
-import type { Json } from '../../../libs/core/task.ts';
+import type { Json, TaskPolicy } from '../../../libs/core/task.ts';
 import { names } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
 import { epochMs, recordsIn } from './statement.ts';
@@ -10,17 +10,24 @@ const SOON_MS = 5_000;
 
 /** insert-tasks.sql */
 export const insertTasks: SqlStatement<
-  [names: string[], keys: (string | null)[], payloads: string[], scheduled: (number | null)[]],
+  [
+    names: string[],
+    keys: (string | null)[],
+    payloads: string[],
+    scheduled: (number | null)[],
+    delays: (number | null)[],
+    policies: (string | null)[],
+  ],
   { id: number; partition_id: number; scheduled_ms: number; created_ms: number }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled) {
+  *execute(x, names, keys, payloads, scheduled, delays, policies) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
     const inserted = names.map((name, index): TaskRow => {
       const id = transaction.nextTaskId();
       const key = keys[index] ?? null;
-      const scheduledAt = scheduled[index] ?? Math.floor(nowMs);
+      const scheduledAt = scheduled[index] ?? Math.floor(nowMs) + (delays[index] ?? 0);
       return x.insert(x.tasks, id, {
         id,
         partitionId: partitionOf(key ?? String(id), transaction.partitions),
@@ -33,6 +40,7 @@ export const insertTasks: SqlStatement<
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
         ...{ incarnation: null, workerId: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
+        policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
       });
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);

@@ -1,0 +1,26 @@
+-- What a submitter has said of a task's attempts: {maxAttempts, backoff: {baseMs, maxMs, factor}, timeoutMs}, each only
+-- where it was said; null: nothing was. The defaults stand in libs/core/task.ts.
+ALTER TABLE task ADD COLUMN policy jsonb CHECK (jsonb_typeof(policy) = 'object');
+
+-- Its arguments change: cluster-init creates it anew.
+DROP FUNCTION IF EXISTS recover_tasks(integer[], bigint[], text[], integer, double precision[], text[]);
+
+-- A task as readers see it: RUNNING where a record says so, with the attempt that runs and who runs it.
+CREATE OR REPLACE VIEW task_state AS
+SELECT t.id, t.partition_id,
+       CASE WHEN r.id IS NULL THEN t.status ELSE 'RUNNING' END AS status,
+       coalesce(t.attempt + (r.id IS NOT NULL)::integer, t.attempt) AS attempt,
+       t.failures, t.due_at, t.scheduled_at, t.created_at,
+       coalesce(r.claimed_at, t.started_at) AS started_at,
+       t.completed_at, t.cancel_requested_at,
+       CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
+       coalesce(r.worker_id, t.worker_id) AS worker_id,
+       r.epoch, r.claim_id,
+       t.name, t.key, t.last_error, t.payload, t.policy
+FROM task t
+LEFT JOIN LATERAL (
+  SELECT c.id, c.claim_id, c.incarnation, c.worker_id, c.epoch, c.claimed_at
+  FROM claim_record c
+  WHERE t.status = 'PENDING' AND c.partition_id = t.partition_id
+    AND c.attempts[array_position(c.task_ids, t.id)] = t.attempt + 1
+) AS r ON true;
