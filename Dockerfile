@@ -6,6 +6,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier && npm cache clean --force
 COPY libs libs
 COPY apps apps
+COPY handlers handlers
 USER node
 EXPOSE 8080
 # SIGTERM lets a worker drain: give it more than SHUTDOWN_GRACE_MS before it is killed (docker stop -t 20).

@@ -319,8 +319,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'COMPLETED without having run',
     safeguard: 'an attempt is recorded as COMPLETED because its handler has returned',
     file: 'apps/worker-node/executor.ts',
-    find: 'await this.#options.handlerFor(task.name)(payload, context);',
-    replace: 'if (task.attempt < 2) await this.#options.handlerFor(task.name)(payload, context);',
+    find: 'const result = await handler.run(payload, context);',
+    replace: 'const result = task.attempt < 2 ? await handler.run(payload, context) : null;',
   },
   {
     name: 'the first failure is the last',

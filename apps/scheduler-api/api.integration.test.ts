@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../../libs/testing/eventually.ts';
 import type { TestDatabase } from '../../libs/testing/postgres.ts';
 import { createTestDatabase } from '../../libs/testing/postgres.ts';
-import { MAX_DEPTH } from './json-guard.ts';
+import { MAX_DEPTH } from '../../libs/core/json-guard.ts';
 import { MAX_PAYLOAD_BYTES } from './submission.ts';
 import { bootstrap, connectBeside, isWaiting, PARTITIONS, startApi } from './testing/postgres-api.ts';
 

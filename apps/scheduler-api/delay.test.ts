@@ -22,7 +22,7 @@ describe('a delay', () => {
     expect(parseDelay('PT1.0005S')).toEqual({ ok: true, ms: 1_001 });
   });
 
-  it.each([
+  it.each<readonly [string, string]>([
     ...['', 'P', 'PT', '15', '15M', 'PT15', 'P15M', ' PT15M', 'PT15M ', 'PTM', 'PT1M1H', 'pt15m'].map(
       (text) => [text, NOT_A_DURATION] as const,
     ),

@@ -1,5 +1,5 @@
 /** Everything the API answers that is no success: RFC 9457 problem details, each kind with a stable `type`. */
-import type { InputError } from './json-guard.ts';
+import type { InputError } from '../../libs/core/json-guard.ts';
 
 /** One row a kind. `code` is the stable part; titles may be reworded, details vary. */
 const PROBLEMS = {

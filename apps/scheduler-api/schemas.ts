@@ -86,6 +86,7 @@ export const Task = Type.Object({
   workerId: nullable(Type.String()),
   leaseExpiresAt: nullable(Type.String()),
   lastError: nullable(Type.String()),
+  result: Type.Unsafe<Json>(Type.Unknown()),
 });
 
 /** The 202 of `DELETE /tasks/:id`. */
@@ -134,6 +135,7 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
     workerId: record.workerId,
     leaseExpiresAt: rfc3339OrNull(record.leaseExpiresAtMs),
     lastError: record.lastError,
+    result: record.result,
   };
 }
 

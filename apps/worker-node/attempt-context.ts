@@ -1,6 +1,7 @@
+import type { Json } from '../../libs/core/task.ts';
 import type { ClaimedTask } from '../../libs/db/stores.ts';
+import type { HandledTask, HandlerContext } from '../../libs/handlers/index.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
-import type { HandlerContext } from './handlers/handler.ts';
 
 /** What a handler is given of its attempt. */
 export class AttemptContext implements HandlerContext {
@@ -11,11 +12,12 @@ export class AttemptContext implements HandlerContext {
   readonly fencingToken: HandlerContext['fencingToken'];
   readonly idempotencyKey: string;
   readonly #abort: AbortController;
+  readonly #scheduledAtMs: number;
   readonly #workerLogger: Logger;
   #logger: Logger | undefined;
 
   constructor(
-    { id, name, partition, attempt, epoch }: ClaimedTask,
+    { id, name, partition, attempt, epoch, scheduledAtMs }: ClaimedTask,
     abort: AbortController,
     workerLogger: Logger,
   ) {
@@ -26,16 +28,21 @@ export class AttemptContext implements HandlerContext {
     this.fencingToken = { epoch, attempt };
     this.idempotencyKey = `task-${id}`;
     this.#abort = abort;
+    this.#scheduledAtMs = scheduledAtMs;
     this.#workerLogger = workerLogger;
   }
 
-  /** Made when it is asked for, as the logger is: most handlers look at neither. */
+  /** Made when it is asked for, as the log is: most handlers look at neither. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
-  get logger(): Logger {
+  get log(): Logger {
     const { id: taskId, name: taskName, partition, attempt } = this;
     return (this.#logger ??= this.#workerLogger.child({ taskId, taskName, partition, attempt }));
+  }
+
+  task(payload: Json): HandledTask<Json> {
+    return { id: this.id, name: this.name, payload, scheduledTime: new Date(this.#scheduledAtMs) };
   }
 }

@@ -9,6 +9,8 @@ import type {
   Outcome,
   OutcomeResult,
 } from '../../libs/db/stores.ts';
+import { AttemptAbortedError, PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import type { AbortReason } from '../../libs/handlers/index.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import { AttemptContext } from './attempt-context.ts';
@@ -21,25 +23,6 @@ const MAX_ERROR_CHARS = 2_000;
 
 /** A handler that does not end when told that its time is up is no longer waited for after so long. */
 const GIVE_UP_MS = 1_000;
-
-/** Why an attempt's signal is aborted. */
-export type AbortReason = 'cancelled' | 'lost' | 'stopping' | 'timeout';
-
-export class AttemptAbortedError extends Error {
-  override name = 'AttemptAbortedError';
-  readonly reason: AbortReason;
-  constructor(reason: AbortReason) {
-    super(
-      {
-        cancelled: 'cancelled by a user',
-        lost: 'taken over by another worker',
-        stopping: 'the worker is stopping',
-        timeout: 'it took longer than its task allows',
-      }[reason],
-    );
-    this.reason = reason;
-  }
-}
 
 interface Attempt {
   readonly task: ClaimedTask;
@@ -192,15 +175,16 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     const context = new AttemptContext(task, attempt.abort, this.#options.logger);
-    const limit = this.#limit(attempt);
+    const handler = this.#options.handlerFor(task.name);
+    const limit = this.#limit(attempt, task.policy?.timeoutMs ?? handler.timeoutMs);
     let end: AttemptEnd;
     try {
-      await this.#options.handlerFor(task.name)(payload, context);
+      const result = await handler.run(payload, context);
       limit?.check();
-      end = { kind: 'COMPLETED' };
+      end = { kind: 'COMPLETED', result: result ?? null };
     } catch (error) {
-      end = this.#failed(task, error);
-      const { logger } = context;
+      end = this.#threw(task, error);
+      const { log: logger } = context;
       if (attempt.abort.signal.aborted) logger.info({ reason: errorText(error) }, 'Event aborted');
       else logger.warn({ reason: errorText(error), then: end.kind }, 'Event failed');
       logger.debug({ err: error }, 'what the handler threw');
@@ -211,9 +195,11 @@ export class Executor {
   }
 
   /** Holds an attempt to its task's time: its handler is told when that is up, and a little later given up. */
-  #limit({ task, abort }: Attempt): { cancel(): void; check(): void } | undefined {
+  #limit(
+    { task, abort }: Attempt,
+    timeoutMs: number | undefined,
+  ): { cancel(): void; check(): void } | undefined {
     const { clock } = this.#options;
-    const timeoutMs = task.policy?.timeoutMs;
     if (timeoutMs === undefined) return undefined;
     const over = new AttemptAbortedError('timeout');
     let timer = clock.schedule(timeoutMs, () => {
@@ -228,6 +214,12 @@ export class Executor {
         if (abort.signal.reason === over) throw over;
       },
     };
+  }
+
+  #threw(task: ClaimedTask, thrown: unknown): AttemptEnd {
+    if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
+    if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error: errorText(thrown) };
+    return this.#failed(task, thrown);
   }
 
   #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {

@@ -1,15 +1,21 @@
+import { resolve } from 'node:path';
 import { createPool, workerApplicationName } from '../../libs/db/client.ts';
 import { postgresExecutionStore } from '../../libs/db/postgres-execution-store.ts';
 import { CHECK_CHANNEL, TaskDueListener } from '../../libs/db/task-due-listener.ts';
 import { runAppProcess } from '../../libs/runtime/app-process.ts';
+import { settings } from '../../libs/runtime/settings.ts';
 import { systemClock, systemRandom } from '../../libs/runtime/system.ts';
 import { readWorkerConfig } from './config.ts';
+import { loadHandlers } from './handlers/load.ts';
 import { handlerRegistry } from './handlers/registry.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
 import { Worker } from './worker.ts';
 
 await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const config = readWorkerConfig(process.env);
+  const { HANDLERS_DIR } = config;
+  const handlers = await loadHandlers(resolve(HANDLERS_DIR), HANDLERS_DIR === settings.HANDLERS_DIR.default);
+  if (handlers.size > 0) logger.info({ names: [...handlers.keys()] }, `handlers loaded from ${HANDLERS_DIR}`);
   const applicationName = workerApplicationName(systemRandom.uuid());
   const pool = createPool({ url: config.DATABASE_URL, applicationName, size: config.DATABASE_POOL_SIZE });
   onClose('database pool', () => pool.end());
@@ -17,7 +23,10 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const worker = new Worker({
     workerId: config.WORKER_ID,
     store: postgresExecutionStore({ db: pool }),
-    handlerFor: handlerRegistry(systemClock),
+    handlerFor: handlerRegistry(
+      systemClock,
+      [...handlers.values()].map(({ handler }) => handler),
+    ),
     concurrency: config.WORKER_CONCURRENCY,
     graceMs: config.SHUTDOWN_GRACE_MS,
     clock: systemClock,

@@ -28,7 +28,7 @@ type Claimed = readonly [
   attempt: number,
   failures: number,
   dueMs: number,
-  scheduledMs: number | null,
+  more: unknown,
   payload: { readonly sample: number },
 ];
 
@@ -113,7 +113,7 @@ export const peer: Peer = {
       const values = [
         ...[settled, settled.map(() => record)],
         ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => claimedMs)],
-        ...[INCARNATION, WORKER, [], [], []],
+        ...[INCARNATION, WORKER, [], [], [], []],
       ];
       await finishing.query({ ...finishTasks, values });
     };

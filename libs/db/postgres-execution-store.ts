@@ -132,13 +132,15 @@ async function finishOfOne(
   return outcomes.map((_, index) => (ordinals.has(index + 1) ? 'recorded' : 'refused'));
 }
 
-/** Kinds, delays and errors; nothing where all have completed. */
+/** Kinds, delays, errors and results; nothing where all have completed without one. */
 function endColumns(outcomes: readonly Outcome[]): unknown[][] {
-  if (outcomes.every(({ end }) => end.kind === 'COMPLETED')) return [[], [], []];
+  const asUsual = ({ end }: Outcome) => end.kind === 'COMPLETED' && (end.result ?? null) === null;
+  if (outcomes.every(asUsual)) return [[], [], [], []];
   return [
     outcomes.map(({ end }) => end.kind),
-    outcomes.map(({ end }) => (end.kind === 'RETRY' ? end.delayMs : null)),
+    outcomes.map(({ end }) => ('delayMs' in end ? end.delayMs : null)),
     outcomes.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
+    outcomes.map(({ end }) => ('result' in end ? end.result : null)),
   ];
 }
 

@@ -94,6 +94,7 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       leaseExpiresAtMs: null,
       lastError: null,
       policy,
+      result: null,
     };
   });
 }
@@ -127,6 +128,8 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       leaseExpiresAtMs: epochMs(workerSession.expiresAt),
       lastError: taskState.lastError,
       policy: taskState.policy,
+      // Raw, as the payload.
+      result: sql<Json | null>`${taskState.result}`,
     })
     .from(taskState)
     .leftJoin(

@@ -63,6 +63,7 @@ const taskColumns = {
   lastError: text('last_error'),
   payload: jsonb('payload').$type<Json>().notNull(),
   policy: jsonb('policy').$type<TaskPolicy>(),
+  result: jsonb('result').$type<Json>(),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

@@ -65,6 +65,8 @@ export interface TaskRecord {
   readonly leaseExpiresAtMs: number | null;
   readonly lastError: string | null;
   readonly policy: TaskPolicy | null;
+  /** What the handler returned. */
+  readonly result: Json | null;
 }
 
 export interface PartitionView {
@@ -181,12 +183,12 @@ export interface ClaimResult {
   readonly dbNowMs: number;
 }
 
-/** How an attempt ended. `HANDED_BACK`: PENDING again, not charged to the failure budget. */
+/** How an attempt ended. `HANDED_BACK`: PENDING again, at once or later, not charged to the failure budget. */
 export type AttemptEnd =
-  | { readonly kind: 'COMPLETED' }
+  | { readonly kind: 'COMPLETED'; /** JSON text. */ readonly result?: string | null }
   | { readonly kind: 'RETRY'; readonly delayMs: number; readonly error: string }
   | { readonly kind: 'FAILED'; readonly error: string }
-  | { readonly kind: 'HANDED_BACK' };
+  | { readonly kind: 'HANDED_BACK'; readonly delayMs?: number };
 
 export interface Outcome {
   readonly id: TaskId;

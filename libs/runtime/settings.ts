@@ -49,6 +49,12 @@ export const settings = {
     default: hostname(),
     ...NAME,
   }),
+  HANDLERS_DIR: text({
+    description: 'Folder of this worker’s handlers: modules, one a task name',
+    default: './handlers',
+    pattern: /\S/,
+    form: 'a path',
+  }),
   WORKER_ZONE: text({
     description: 'Zone this worker runs in: partitions are shared among zones by their weight first',
     default: '',

@@ -285,8 +285,8 @@ export class Cluster {
   }
 
   #handlerFor(process: WorkerProcess): (name: string) => Handler {
-    return () =>
-      async (payload, { id, attempt, signal }) => {
+    return () => ({
+      run: async (payload, { id, attempt, signal }) => {
         const { sleepMs, fail, stuckMs } = payload as { sleepMs: number; fail: number; stuckMs: number };
         this.safety.handlerStarted(process, id, attempt);
         let end: HandlerEnd = 'threw';
@@ -303,7 +303,8 @@ export class Cluster {
         } finally {
           this.safety.handlerEnded(id, attempt, end);
         }
-      };
+      },
+    });
   }
 
   #process(id: string): WorkerProcess | ControllerProcess | undefined {

@@ -22,6 +22,7 @@ export interface TaskRow {
   readonly lastError: string | null;
   readonly payload: Json;
   readonly policy: TaskPolicy | null;
+  readonly result: Json | null;
 }
 
 /** A task runs where a record of its partition names it with the attempt after its row's. */

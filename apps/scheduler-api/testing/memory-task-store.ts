@@ -99,6 +99,7 @@ export class MemoryTaskStore implements TaskStore {
       leaseExpiresAtMs: null,
       lastError: null,
       policy,
+      result: null,
     };
     this.tasks.set(record.id, record);
     return record;

@@ -72,7 +72,7 @@ export class Workbench {
     partitions: readonly number[];
     epoch?: number;
     store?: ExecutionStore;
-    handler?: Handler;
+    handler?: Handler['run'];
     concurrency?: number;
     graceMs?: number;
     clock?: Clock;
@@ -91,7 +91,7 @@ export class Workbench {
     const worker = new Worker({
       workerId: options.id,
       store: options.store ?? this.execution,
-      handlerFor: () => options.handler ?? (() => Promise.resolve()),
+      handlerFor: () => ({ run: options.handler ?? (() => Promise.resolve()) }),
       concurrency: options.concurrency ?? 10,
       graceMs: options.graceMs ?? 2_000,
       clock: options.clock ?? systemClock,

@@ -4,7 +4,7 @@
 --
 -- settled_partitions, settled_records name those records. claimer is the incarnation, and worker its worker, whose
 -- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, started_ms, kinds, delays_ms,
--- errors; the last three may end before: what has no kind has completed.
+-- errors, results (JSON texts); the last four may end before: what has no kind has completed.
 -- Returns the outcomes that count, from 1, where not all do: recorded now, by an earlier call of the same, or the task
 -- is gone. Null: all do.
 --
@@ -13,7 +13,7 @@
 CREATE OR REPLACE FUNCTION finish_tasks(
   settled_partitions integer[], settled_records bigint[],
   ended_ids bigint[], ended_attempts integer[], started_ms double precision[], claimer text, worker text,
-  kinds text[], delays_ms double precision[], errors text[]
+  kinds text[], delays_ms double precision[], errors text[], results text[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
   ended_count integer;
@@ -25,23 +25,22 @@ BEGIN
   WHERE c.partition_id = s.partition_id AND c.id = s.id;
 
   WITH outcome AS MATERIALIZED (
-    SELECT o.id, o.attempt, o.started_ms, coalesce(o.kind, 'COMPLETED') AS kind, o.delay_ms, o.error
-    FROM unnest(ended_ids, ended_attempts, started_ms, kinds, delays_ms, errors)
-      AS o (id, attempt, started_ms, kind, delay_ms, error)
+    SELECT o.id, o.attempt, o.started_ms, coalesce(o.kind, 'COMPLETED') AS kind, o.delay_ms, o.error, o.result
+    FROM unnest(ended_ids, ended_attempts, started_ms, kinds, delays_ms, errors, results)
+      AS o (id, attempt, started_ms, kind, delay_ms, error, result)
     ORDER BY o.id
   ), ended AS (
     UPDATE task t
     SET status = CASE o.kind WHEN 'COMPLETED' THEN 'COMPLETED' WHEN 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
         attempt = o.attempt,
         failures = t.failures + CASE WHEN o.kind IN ('RETRY', 'FAILED') THEN 1 ELSE 0 END,
-        due_at = CASE o.kind
-          WHEN 'RETRY' THEN greatest(t.scheduled_at,
-                                     date_trunc('milliseconds', now() + o.delay_ms * interval '1 millisecond'))
-          ELSE t.due_at END,
+        due_at = CASE WHEN o.delay_ms IS NULL THEN t.due_at
+                      ELSE greatest(t.scheduled_at,
+                                    date_trunc('milliseconds', now() + o.delay_ms * interval '1 millisecond')) END,
         started_at = to_timestamp(o.started_ms / 1000),
         completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') THEN now() END,
         incarnation = claimer, worker_id = worker,
-        last_error = coalesce(o.error, t.last_error)
+        last_error = coalesce(o.error, t.last_error), result = o.result::jsonb
     FROM outcome o
     WHERE t.id = o.id AND t.attempt = o.attempt - 1
     RETURNING t.id, t.partition_id, t.status, t.due_at, t.cancel_requested_at

@@ -1,3 +1,4 @@
+import type { Json } from '../../../libs/core/task.ts';
 import type { AttemptEnd } from '../../../libs/db/stores.ts';
 import { recordKey } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
@@ -12,6 +13,7 @@ interface Outcome {
   readonly kind: AttemptEnd['kind'];
   readonly delayMs: number | null;
   readonly error: string | null;
+  readonly result: string | null;
 }
 
 interface Claimer {
@@ -34,11 +36,12 @@ export const finishTasks: SqlStatement<
     kinds: AttemptEnd['kind'][],
     delays: (number | null)[],
     errors: (string | null)[],
+    results: (string | null)[],
   ],
   { counted: number[] | null }
 > = {
   name: 'finish-tasks',
-  *execute(x, partitions, records, ids, attempts, started, incarnation, workerId, kinds, delays, errors) {
+  *execute(x, partitions, records, ids, attempts, started, incarnation, workerId, kinds, delays, errors, results) {
     for (const [index, partitionId] of partitions.entries()) {
       const key = recordKey({ partitionId, id: records[index] ?? 0 });
       yield* x.delete(x.claimRecords.find(key, x), () => true);
@@ -46,7 +49,7 @@ export const finishTasks: SqlStatement<
     const outcomes = ids.map((id, index): Outcome => ({
       ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, startedMs: started[index] ?? 0 },
       ...{ kind: kinds[index] ?? 'COMPLETED' },
-      ...{ delayMs: delays[index] ?? null, error: errors[index] ?? null },
+      ...{ delayMs: delays[index] ?? null, error: errors[index] ?? null, result: results[index] ?? null },
     }));
 
     x.nextStatement();
@@ -93,14 +96,15 @@ function counts(x: Execution, { id, attempt }: Outcome, incarnation: string): bo
 }
 
 function end(t: TaskRow, outcome: Outcome, claimer: Claimer, nowMs: number): TaskRow {
-  const { attempt, startedMs, kind, delayMs, error } = outcome;
+  const { attempt, startedMs, kind, delayMs, error, result } = outcome;
   const status = kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
   return {
     ...t,
     ...{ status, attempt, ...claimer, startedAt: startedMs },
     failures: t.failures + (kind === 'RETRY' || kind === 'FAILED' ? 1 : 0),
-    dueAt: kind === 'RETRY' ? Math.max(t.scheduledAt, Math.floor(nowMs + (delayMs ?? 0))) : t.dueAt,
+    dueAt: delayMs === null ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + delayMs)),
     completedAt: status === 'PENDING' ? null : nowMs,
     lastError: error ?? t.lastError,
+    result: JSON.parse(result ?? 'null') as Json | null,
   };
 }

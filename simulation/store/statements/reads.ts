@@ -125,6 +125,7 @@ export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
       leaseExpiresAtMs: session === undefined ? null : epochMs(session.expiresAt),
       lastError: t.lastError,
       policy: t.policy,
+      result: t.result,
     };
   },
 });

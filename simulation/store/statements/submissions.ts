@@ -41,6 +41,7 @@ export const insertTasks: SqlStatement<
         ...{ incarnation: null, workerId: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
         policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
+        result: null,
       });
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);

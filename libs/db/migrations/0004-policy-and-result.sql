@@ -2,7 +2,13 @@
 -- where it was said; null: nothing was. The defaults stand in libs/core/task.ts.
 ALTER TABLE task ADD COLUMN policy jsonb CHECK (jsonb_typeof(policy) = 'object');
 
--- Its arguments change: cluster-init creates it anew.
+-- What its handler returned.
+ALTER TABLE task ADD COLUMN result jsonb;
+
+-- Their arguments change: cluster-init creates them anew.
+DROP FUNCTION IF EXISTS finish_tasks(
+  integer[], bigint[], bigint[], integer[], double precision[], text, text, text[], double precision[], text[]
+);
 DROP FUNCTION IF EXISTS recover_tasks(integer[], bigint[], text[], integer, double precision[], text[]);
 
 -- A task as readers see it: RUNNING where a record says so, with the attempt that runs and who runs it.
@@ -16,7 +22,7 @@ SELECT t.id, t.partition_id,
        CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
        coalesce(r.worker_id, t.worker_id) AS worker_id,
        r.epoch, r.claim_id,
-       t.name, t.key, t.last_error, t.payload, t.policy
+       t.name, t.key, t.last_error, t.payload, t.policy, t.result
 FROM task t
 LEFT JOIN LATERAL (
   SELECT c.id, c.claim_id, c.incarnation, c.worker_id, c.epoch, c.claimed_at

@@ -1,0 +1,122 @@
+/**
+ * What a module in `HANDLERS_DIR` is written with: one module a task name, its default export made by
+ * {@link defineHandler}.
+ */
+import Type from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import type { Json, TaskId } from '../core/task.ts';
+import type { Logger } from '../runtime/logger.ts';
+
+export { Type };
+
+/** The task as its handler sees it. */
+export interface HandledTask<Payload> {
+  readonly id: TaskId;
+  readonly name: string;
+  readonly payload: Payload;
+  readonly scheduledTime: Date;
+}
+
+/** What a handler is given besides its task. */
+export interface HandlerContext {
+  /** Aborted when the outcome no longer counts, or the attempt's time is up; see {@link AbortReason}. */
+  readonly signal: AbortSignal;
+  /** Its lines name the task and the attempt. */
+  readonly log: Logger;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /**
+   * Grows with every change of owner and every attempt: a system the handler writes to can refuse a write that
+   * carries a lower one, which is the only way to undo the effects of a handler that was paused and overtaken.
+   */
+  readonly fencingToken: { readonly epoch: number; readonly attempt: number };
+  /** The same for all attempts of a task. */
+  readonly idempotencyKey: string;
+}
+
+/** Why `context.signal` is aborted: its `reason` is an {@link AttemptAbortedError} that says so. */
+export type AbortReason = 'cancelled' | 'lost' | 'stopping' | 'timeout';
+
+export class AttemptAbortedError extends Error {
+  override name = 'AttemptAbortedError';
+  readonly reason: AbortReason;
+  constructor(reason: AbortReason) {
+    super(
+      {
+        cancelled: 'cancelled by a user',
+        lost: 'taken over by another worker',
+        stopping: 'the worker is stopping',
+        timeout: 'it took longer than its task allows',
+      }[reason],
+    );
+    this.reason = reason;
+  }
+}
+
+/** Thrown by a handler: try again, not sooner than in `afterMs`. No failure is charged for it. */
+export class RetryLater extends Error {
+  override name = 'RetryLater';
+  readonly afterMs: number;
+  constructor({ afterMs }: { readonly afterMs: number }) {
+    if (!(afterMs >= 0 && afterMs <= MAX_RETRY_LATER_MS))
+      throw new RangeError(`afterMs must be from 0 to ${MAX_RETRY_LATER_MS}`);
+    super(`to be tried again in ${afterMs} ms`);
+    this.afterMs = afterMs;
+  }
+}
+
+/** Thrown by a handler: no attempt will succeed. The task is FAILED at once. */
+export class PermanentFailure extends Error {
+  override name = 'PermanentFailure';
+}
+
+export interface HandlerDefinition<Schema extends TSchema> {
+  /** Of the tasks that it runs. */
+  readonly name: string;
+  /** What a payload must look like; what does not is FAILED before `run` is called. Anything goes where not given. */
+  readonly payload?: Schema;
+  /** For attempts of tasks that do not say it themselves. */
+  readonly timeoutMs?: number;
+  /** How many tasks of this name one worker runs at a time, at most. */
+  readonly concurrency?: number;
+  /**
+   * Completes the task by returning, fails the attempt by throwing.
+   * @returns the task's result: JSON of up to 64 KB, or nothing
+   */
+  run(task: HandledTask<Static<Schema>>, context: HandlerContext): unknown;
+}
+
+/** As a worker holds it, its payload's type having been checked. */
+export type AnyHandler = HandlerDefinition<TSchema>;
+
+const MAX_RETRY_LATER_MS = 365 * 86_400_000;
+const MAX_NAME_LENGTH = 200;
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** The same in every copy of this module that a process may have loaded. */
+const DEFINED = Symbol.for('partitioned-task-scheduler/handler');
+
+/**
+ * How tasks of one name are run.
+ * @throws TypeError for a definition that cannot be one
+ */
+export function defineHandler<Schema extends TSchema = ReturnType<typeof Type.Unsafe<Json>>>(
+  definition: HandlerDefinition<Schema>,
+): HandlerDefinition<Schema> {
+  const { name, timeoutMs, concurrency, run } = definition;
+  if (typeof name !== 'string' || name === '' || name.length > MAX_NAME_LENGTH)
+    throw new TypeError(`name must be a string of 1 to ${MAX_NAME_LENGTH} characters`);
+  if (typeof run !== 'function') throw new TypeError('run must be a function');
+  requireWholeNumber('timeoutMs', timeoutMs, MAX_TIMEOUT_MS);
+  requireWholeNumber('concurrency', concurrency, Number.MAX_SAFE_INTEGER);
+  return Object.defineProperty({ ...definition }, DEFINED, { value: true });
+}
+
+/** Whether `value` was made by {@link defineHandler}. */
+export function isHandler(value: unknown): value is AnyHandler {
+  return typeof value === 'object' && value !== null && DEFINED in value;
+}
+
+function requireWholeNumber(what: string, value: number | undefined, most: number): void {
+  if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
+    throw new TypeError(`${what} must be a whole number from 1 to ${most}`);
+}
