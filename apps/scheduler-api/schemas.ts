@@ -13,7 +13,9 @@ export const MAX_TEXT_LENGTH = 200;
 const ShortText = Type.String({ minLength: 1, maxLength: MAX_TEXT_LENGTH });
 
 /** A text that `parse` takes; it says itself why it does not. */
-function parsedBy(parse: (text: string) => { readonly ok: true } | { readonly ok: false; readonly detail: string }) {
+function parsedBy(
+  parse: (text: string) => { readonly ok: true } | { readonly ok: false; readonly detail: string },
+) {
   return Type.Refine(
     Type.String(),
     (text) => parse(text).ok,

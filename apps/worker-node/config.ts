@@ -12,6 +12,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv) {
       CLUSTER_NAME: settings.CLUSTER_NAME,
       SESSION_TIMEOUT_MS: settings.SESSION_TIMEOUT_MS,
       WORKER_ID: settings.WORKER_ID,
+      DEFAULT_HANDLER: settings.DEFAULT_HANDLER,
       HANDLERS_DIR: settings.HANDLERS_DIR,
       WORKER_ZONE: settings.WORKER_ZONE,
       WORKER_WEIGHT: settings.WORKER_WEIGHT,

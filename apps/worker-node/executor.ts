@@ -6,6 +6,7 @@ import type {
   AttemptEnd,
   ClaimedTask,
   ExecutionStore,
+  NameFilter,
   Outcome,
   OutcomeResult,
 } from '../../libs/db/stores.ts';
@@ -15,6 +16,7 @@ import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import { AttemptContext } from './attempt-context.ts';
 import type { Handler } from './handlers/handler.ts';
+import { NameLimits } from './name-limits.ts';
 import { OutcomeWriter } from './outcome-writer.ts';
 
 /** Payloads that are read apart are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
@@ -35,6 +37,8 @@ export interface ExecutorOptions {
   readonly store: ExecutionStore;
   readonly availability: Availability;
   readonly handlerFor: (name: string) => Handler;
+  /** Tasks of other names are left where they are; undefined: there is a handler for all. */
+  readonly handledNames: readonly string[] | undefined;
   readonly workerId: string;
   /** Attempts in flight at most, from claim to recorded outcome. */
   readonly capacity: number;
@@ -43,19 +47,22 @@ export interface ExecutorOptions {
   readonly logger: Logger;
   /** Called whenever an attempt has left, and so a place is free. */
   readonly onFree: () => void;
+  /** Called when more of a name may be claimed again, see {@link Executor.claimable}. */
+  readonly onNameFree: () => void;
 }
 
 /**
  * The attempts of this worker, each
  * ```
- * claimed → (long payload read →) handler running → ended → outcome recorded
+ * claimed → (others of its name ended →) (long payload read →) handler running → ended → outcome recorded
  * ```
- * and in flight, counted against the capacity, from the first to the last.
+ * and in flight from the first to the last; counted against the capacity but for those that wait for others of their name.
  */
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #attempts = new Map<TaskId, Attempt>();
   readonly #outcomes: OutcomeWriter;
+  readonly #names: NameLimits<ClaimedTask>;
   readonly #stop = new AbortController();
   /** For the one line a task: it holds no secrets, and to look for them takes its time. */
   readonly #log: Logger;
@@ -63,6 +70,7 @@ export class Executor {
   constructor(options: ExecutorOptions) {
     this.#options = options;
     this.#log = options.logger.child({}, { redact: [] });
+    this.#names = new NameLimits((name) => options.handlerFor(name).concurrency);
     this.#outcomes = new OutcomeWriter({
       store: options.store,
       availability: options.availability,
@@ -72,7 +80,15 @@ export class Executor {
 
   /** How many more attempts fit. */
   get free(): number {
-    return Math.max(0, this.#options.capacity - this.#attempts.size);
+    return Math.max(0, this.#options.capacity - (this.#attempts.size - this.#names.waiting));
+  }
+
+  /** What may be claimed: nothing of which some wait here already, nor what nobody here handles. */
+  get claimable(): NameFilter {
+    const { busy } = this.#names;
+    const { handledNames } = this.#options;
+    if (handledNames === undefined) return { names: busy, listed: false };
+    return { names: handledNames.filter((name) => !busy.includes(name)), listed: true };
   }
 
   get inFlight(): number {
@@ -94,7 +110,10 @@ export class Executor {
       // A lower attempt of the same task can still be here: it was taken from us, and has come back.
       const lower = this.#attempts.get(task.id);
       lower?.abort.abort(new AttemptAbortedError('lost'));
-      if (lower?.ended === false) this.#outcomes.dismiss(lower.task);
+      if (lower?.ended === false) {
+        this.#outcomes.dismiss(lower.task);
+        this.#names.giveUp(lower.task);
+      }
       this.#outcomes.expect(task);
       this.#attempts.set(task.id, { task, abort: new AbortController(), ended: false });
     }
@@ -103,13 +122,21 @@ export class Executor {
       for (const task of tasks) this.#end(task, { kind: 'HANDED_BACK' });
       return;
     }
+    this.#begin(tasks.filter((task) => this.#names.enter(task)));
+  }
+
+  /** Runs these, which have a place among those of their names. */
+  #begin(tasks: readonly ClaimedTask[]): void {
     this.#runAll(tasks.filter(({ payload }) => payload !== undefined));
     const toBeRead = tasks.filter(({ payload }) => payload === undefined);
     for (let i = 0; i < toBeRead.length; i += PAYLOADS_PER_READ) {
       const slice = toBeRead.slice(i, i + PAYLOADS_PER_READ);
       this.#start(slice).catch((error: unknown) => {
         this.#options.logger.error({ err: error }, 'could not read payloads');
-        for (const task of slice) this.#end(task, this.#failed(task, error));
+        for (const task of slice) {
+          this.#end(task, this.#failed(task, error));
+          this.#leave(task);
+        }
       });
     }
   }
@@ -120,11 +147,21 @@ export class Executor {
     if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;
     this.#options.logger.info({ taskId: id, attempt, reason }, 'Aborting event');
     found.abort.abort(new AttemptAbortedError(reason));
+    // No handler is there to be told.
+    if (!this.#names.giveUp(found.task)) return;
+    if (reason === 'lost') this.#dismiss(found.task);
+    else this.#end(found.task, { kind: 'HANDED_BACK' });
+  }
+
+  /** Hands back what waits for others of its name: it will not be started here any more. */
+  handBackWaiting(): void {
+    for (const task of this.running()) if (this.#names.giveUp(task)) this.#end(task, { kind: 'HANDED_BACK' });
   }
 
   /** Hands back every attempt that still runs, telling its handler. To be called when the grace is over. */
   handBackRunning(): void {
     this.#stop.abort();
+    this.handBackWaiting();
     for (const task of this.running()) {
       this.abort(task.id, task.attempt, 'stopping');
       this.#end(task, { kind: 'HANDED_BACK' });
@@ -150,7 +187,11 @@ export class Executor {
     );
     if (payloads === undefined) return;
     // Overtaken before it had begun.
-    for (const task of tasks) if (!payloads.has(task.id)) this.#dismiss(task);
+    for (const task of tasks) {
+      if (payloads.has(task.id)) continue;
+      this.#dismiss(task);
+      this.#leave(task);
+    }
     this.#runAll(
       tasks.filter(({ id }) => payloads.has(id)),
       payloads,
@@ -161,7 +202,9 @@ export class Executor {
   #runAll(tasks: readonly ClaimedTask[], payloads?: ReadonlyMap<TaskId, Json>): void {
     const starting = tasks.filter((task) => {
       const attempt = this.#attempts.get(task.id);
-      return attempt?.task === task && !attempt.ended;
+      const stands = attempt?.task === task && !attempt.ended;
+      if (!stands) this.#leave(task);
+      return stands;
     });
     const { workerId: worker } = this.#options;
     for (const { id: taskId, name: taskName, partition, attempt } of starting)
@@ -173,7 +216,7 @@ export class Executor {
   /** Never rejects: whatever the handler does is the attempt's outcome. */
   async #run(task: ClaimedTask, payload: Json): Promise<void> {
     const attempt = this.#attempts.get(task.id);
-    if (attempt?.task !== task || attempt.ended) return;
+    if (attempt?.task !== task || attempt.ended) return this.#leave(task);
     const context = new AttemptContext(task, attempt.abort, this.#options.logger);
     const handler = this.#options.handlerFor(task.name);
     const limit = this.#limit(attempt, task.policy?.timeoutMs ?? handler.timeoutMs);
@@ -192,6 +235,15 @@ export class Executor {
       limit?.cancel();
     }
     this.#end(task, end);
+    this.#leave(task);
+  }
+
+  /** It runs no more, if it ever did: another of its name may. */
+  #leave(task: ClaimedTask): void {
+    const next = this.#names.leave(task);
+    if (next === undefined) return;
+    this.#begin([next]);
+    if (!this.#names.isBusy(next.name)) this.#options.onNameFree();
   }
 
   /** Holds an attempt to its task's time: its handler is told when that is up, and a little later given up. */
@@ -203,7 +255,10 @@ export class Executor {
     if (timeoutMs === undefined) return undefined;
     const over = new AttemptAbortedError('timeout');
     let timer = clock.schedule(timeoutMs, () => {
-      this.#options.logger.info({ taskId: task.id, attempt: task.attempt, timeoutMs }, 'Event takes too long: aborting it');
+      this.#options.logger.info(
+        { taskId: task.id, attempt: task.attempt, timeoutMs },
+        'Event takes too long: aborting it',
+      );
       abort.abort(over);
       timer = clock.schedule(GIVE_UP_MS, () => this.#end(task, this.#failed(task, over)));
     });

@@ -23,9 +23,10 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const worker = new Worker({
     workerId: config.WORKER_ID,
     store: postgresExecutionStore({ db: pool }),
-    handlerFor: handlerRegistry(
+    ...handlerRegistry(
       systemClock,
       [...handlers.values()].map(({ handler }) => handler),
+      config.DEFAULT_HANDLER,
     ),
     concurrency: config.WORKER_CONCURRENCY,
     graceMs: config.SHUTDOWN_GRACE_MS,

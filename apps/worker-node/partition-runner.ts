@@ -163,7 +163,7 @@ export class PartitionRunner {
   }
 
   async #peek(): Promise<void> {
-    const { store, availability, clock, databaseTime } = this.#options;
+    const { store, availability, executor, clock, databaseTime } = this.#options;
     const partitions = this.#due.takeUnknown();
     const from = this.#peekFrom;
     const beyond = partitions.map((partition) => this.#peekBeyond(partition));
@@ -171,7 +171,7 @@ export class PartitionRunner {
     const sentAtMs = clock.monotonicMs();
     try {
       const { dbNowMs, due, othersRun } = await availability.once('peek', () =>
-        store.peek(beyond, HORIZON_MS, own),
+        store.peek(beyond, HORIZON_MS, own, executor.claimable),
       );
       databaseTime.observe(dbNowMs, sentAtMs);
       this.#peekFrom = 'POSITION';
@@ -223,7 +223,9 @@ export class PartitionRunner {
     let result: ClaimResult;
     this.#claimInFlight = claimId;
     try {
-      result = await availability.once('claim', () => store.claim({ claimId, workerId, held, limit }));
+      result = await availability.once('claim', () =>
+        store.claim({ claimId, workerId, held, limit, names: executor.claimable }),
+      );
     } catch (error) {
       this.#claimLostAtMs = clock.monotonicMs();
       throw error;

@@ -29,6 +29,8 @@ export interface WorkerOptions {
   readonly workerId: string;
   readonly store: ExecutionStore;
   readonly handlerFor: (name: string) => Handler;
+  /** Tasks of other names wait for other workers; undefined: there is a handler for all. */
+  readonly handledNames?: readonly string[] | undefined;
   readonly concurrency: number;
   readonly graceMs: number;
   readonly clock: Clock;
@@ -81,12 +83,14 @@ export class Worker {
       store,
       availability,
       handlerFor: options.handlerFor,
+      handledNames: options.handledNames,
       workerId,
       capacity: options.concurrency,
       clock,
       random,
       logger,
       onFree: () => this.#runner.wake(),
+      onNameFree: () => this.#runner.expectWork('*', -Infinity),
     });
     this.#runner = new PartitionRunner({
       store,
@@ -153,6 +157,7 @@ export class Worker {
     const graceEndsMs = clock.monotonicMs() + graceMs;
     const untilGraceEnds = () => Math.max(0, graceEndsMs - clock.monotonicMs());
     this.#runner.stop();
+    this.#executor.handBackWaiting();
     await this.#keeper.leave();
     // The reply of a claim may come after the release it has held up.
     await Promise.race([this.#claiming, sleep(clock, untilGraceEnds())]);

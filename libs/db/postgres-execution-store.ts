@@ -3,6 +3,7 @@ import { DEFAULT_POLICY } from '../core/task.ts';
 import type { Json, TaskPolicy } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
+import { ANY_NAME } from './stores.ts';
 import type {
   Beyond,
   ClaimedTask,
@@ -57,20 +58,21 @@ interface ClaimRow {
 /** Claims and outcomes. `db` stays the caller's to close. */
 export function postgresExecutionStore({ db }: { readonly db: Database }): ExecutionStore {
   return {
-    async peek(partitions, horizonMs, own) {
+    async peek(partitions, horizonMs, own, { names, listed } = ANY_NAME) {
       const row = await runForOne<PeekRow>(db, peekDue, [
         partitions.map(({ partition }) => partition),
         ...positions(partitions),
         horizonMs,
         own,
+        ...[names, listed],
       ]);
       const due = row.due.map(([partition, dueAtMs]) => ({ partition, dueAtMs }));
       return { dbNowMs: row.now_ms, due, othersRun: row.others };
     },
-    async claim({ claimId, workerId, held, limit }) {
+    async claim({ claimId, workerId, held, limit, names: { names, listed } = ANY_NAME }) {
       const row = await runForOne<ClaimRow>(db, claimTasks, [
         ...[...columns(held), ...positions(held)],
-        ...[claimId, workerId, limit],
+        ...[claimId, workerId, limit, names, listed],
       ]);
       const { now_ms: dbNowMs, held: stood, oldest: oldestRecords } = row;
       return { dbNowMs, held: stood, oldestRecords, tasks: toClaimedTasks(row, held) };

@@ -22,8 +22,7 @@ describe('recovery after the database was away from everybody', () => {
   });
   afterEach(() => database.clear());
 
-  const recover = (worker = b) =>
-    worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
+  const recover = (worker = b) => worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
 
   /** `worker` renewed for the last time `agoMs` before now. */
   const lastRenewed = (worker: WorkerUnderTest, agoMs: number) =>

@@ -20,8 +20,7 @@ describe('recovery of records', () => {
   });
   afterEach(() => database.clear());
 
-  const recover = (worker = b) =>
-    worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
+  const recover = (worker = b) => worker.execution.recover({ held: worker.held, own: [], jitter: 0 });
 
   /** `a` runs these, in partition 0, and has lost its partitions to b and its lease. */
   async function lose(...names: string[]): Promise<ClaimedTask[]> {

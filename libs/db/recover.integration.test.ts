@@ -149,9 +149,7 @@ describe('recover', () => {
   it('under way, makes a renewal wait, which then comes too late', async () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
-    expect(
-      await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 }),
-    ).toHaveLength(1);
+    expect(await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 })).toHaveLength(1);
     const renewal = a.ownership.renew('a', [a.incarnation], 60_000);
     await database.blocked(a);
     await recovery.commit();
@@ -162,9 +160,7 @@ describe('recover', () => {
   it('under way, makes an outcome wait, which is then refused', async () => {
     await database.expireLease(a);
     const recovery = await database.begin(b);
-    expect(
-      await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 }),
-    ).toHaveLength(1);
+    expect(await recovery.worker.execution.recover({ held: b.held, own: [], jitter: 0 })).toHaveLength(1);
     const late = outcomeOfA();
     await database.blocked(a);
     await recovery.commit();

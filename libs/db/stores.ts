@@ -153,6 +153,14 @@ export interface Beyond {
   readonly oldestRecord?: number | undefined;
 }
 
+/** Whether tasks of a name are looked for: only those of `names`, where `listed`, or all but those. */
+export interface NameFilter {
+  readonly names: readonly string[];
+  readonly listed: boolean;
+}
+
+export const ANY_NAME: NameFilter = { names: [], listed: false };
+
 /** A record of a claim: what it took in one partition. */
 export interface ClaimRecord {
   readonly partition: number;
@@ -227,6 +235,7 @@ export interface ExecutionStore {
     partitions: readonly Beyond[],
     horizonMs: number,
     own: readonly string[],
+    names?: NameFilter,
   ): Promise<{ dbNowMs: number; due: { partition: number; dueAtMs: number }[]; othersRun: boolean }>;
   /**
    * Claims up to `limit` due PENDING tasks of `held`, oldest due first, where each partition's fence (epoch and
@@ -237,6 +246,7 @@ export interface ExecutionStore {
     readonly workerId: string;
     readonly held: readonly (Held & Beyond)[];
     readonly limit: number;
+    readonly names?: NameFilter;
   }): Promise<ClaimResult>;
   /** Of those attempts that are still running as the database knows it; the others are missing. */
   payloads(

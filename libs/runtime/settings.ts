@@ -49,6 +49,12 @@ export const settings = {
     default: hostname(),
     ...NAME,
   }),
+  DEFAULT_HANDLER: oneOf({
+    description:
+      'What becomes of tasks without a handler: log completes them with a log line, none leaves them to other workers',
+    default: 'log',
+    values: ['log', 'none'],
+  }),
   HANDLERS_DIR: text({
     description: 'Folder of this worker’s handlers: modules, one a task name',
     default: './handlers',

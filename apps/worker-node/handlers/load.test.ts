@@ -57,9 +57,7 @@ describe('the handlers of a directory', () => {
 
   it('are refused where one is no handler', async () => {
     await write('a.ts', `export default { name: 'x', run() {} };`);
-    expect(await refusal()).toBe(
-      `${join(directory, 'a.ts')} has no default export made by defineHandler()`,
-    );
+    expect(await refusal()).toBe(`${join(directory, 'a.ts')} has no default export made by defineHandler()`);
   });
 
   it('are refused where one is defined wrongly', async () => {

@@ -55,7 +55,9 @@ async function load(file: string): Promise<AnyHandler> {
   try {
     exported = (await import(pathToFileURL(file).href)) as typeof exported;
   } catch (error) {
-    throw new StartupError(`${file} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
+    throw new StartupError(
+      `${file} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   if (!isHandler(exported.default))
     throw new StartupError(`${file} has no default export made by defineHandler()`);

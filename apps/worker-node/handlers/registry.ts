@@ -10,15 +10,25 @@ import type { Handler } from './handler.ts';
 export const MAX_RESULT_BYTES = 64 * 1024;
 const MAX_PAYLOAD_ERRORS = 5;
 
-/** Which handler runs a task of a given name. */
-export type Registry = (name: string) => Handler;
+export interface Registry {
+  /** Which handler runs a task of a given name. */
+  readonly handlerFor: (name: string) => Handler;
+  /** The names that have one; undefined: all. */
+  readonly handledNames: readonly string[] | undefined;
+}
 
-/** @param own those of users, who may replace `demo` */
-export function handlerRegistry(clock: Clock, own: Iterable<AnyHandler> = []): Registry {
+/**
+ * @param own those of users, who may replace `demo`
+ * @param others what becomes of tasks that have no handler: `log` completes them, `none` leaves them to other workers
+ */
+export function handlerRegistry(clock: Clock, own: Iterable<AnyHandler>, others: 'log' | 'none'): Registry {
   const handlers = new Map(
     [demoHandler(clock) as AnyHandler, ...own].map((handler) => [handler.name, runnable(handler)]),
   );
-  return (name) => handlers.get(name) ?? logHandler;
+  return {
+    handlerFor: (name) => handlers.get(name) ?? logHandler,
+    handledNames: others === 'log' ? undefined : [...handlers.keys()],
+  };
 }
 
 /** Any name without a handler of its own: the log line `Handling event` is all that happens. */

@@ -1,7 +1,7 @@
 -- Claims due tasks of partitions that are still ours: writes a record of them, one row a partition. At most `most`,
 -- the oldest due first, after each partition's position (where our claims have got to; null: from the beginning), without
 -- those that a record names (records_from: no older ones stand, to pass by the dead; null: look at all); of each
--- partition no more than its even share.
+-- partition no more than its even share; only of these names, where they are listed, or else all but these.
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
@@ -20,7 +20,7 @@
 CREATE OR REPLACE FUNCTION claim_tasks(
   partitions integer[], epochs bigint[], incarnations text[], after_due_ms bigint[], after_ids bigint[],
   records_from bigint[],
-  claim uuid, worker text, most integer,
+  claim uuid, worker text, most integer, names text[], listed boolean,
   OUT now_ms double precision, OUT held integer[], OUT oldest json, OUT record_id bigint, OUT tasks text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -63,7 +63,7 @@ BEGIN
       SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, payload FROM task
       WHERE partition_id = own.partition_id AND status = 'PENDING' AND due_at <= now()
         AND (due_at, id) > (own.after_due, own.after_id)
-        AND cancel_requested_at IS NULL
+        AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
         AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
       ORDER BY due_at, id
       LIMIT (SELECT ceil(most::double precision / greatest(count(*), 1)) FROM own)

@@ -1,6 +1,6 @@
 -- The earliest due time of each partition that has something due within the horizon, after a position, that nobody runs.
 -- $1 partitions, $2 and $3 positions (due times in ms, ids; null: from the beginning), $4 oldest records that may stand
--- (null: any), $5 horizon in ms, $6 all incarnations of the caller
+-- (null: any), $5 horizon in ms, $6 all incarnations of the caller, $7 names, $8 whether only those or all but those
 -- Returns one row: the database's time; [partition, ms] pairs; and whether others run anything in these partitions.
 -- Locks: nothing.
 WITH own AS MATERIALIZED (
@@ -26,7 +26,7 @@ SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
           WHERE partition_id = own.partition_id AND status = 'PENDING'
             AND due_at <= now() + $5::double precision * interval '1 millisecond'
             AND (due_at, id) > (own.after_due, own.after_id)
-            AND cancel_requested_at IS NULL
+            AND cancel_requested_at IS NULL AND (name = ANY ($7::text[])) = $8::boolean
             AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
           ORDER BY due_at, id LIMIT 1
         ) AS t) AS due,

@@ -1,3 +1,4 @@
+import { ANY_NAME } from '../../../libs/db/stores.ts';
 import type { AttemptEnd, Beyond, ClaimRecord, Held } from '../../../libs/db/stores.ts';
 import {
   Choice,
@@ -86,6 +87,12 @@ class Moves extends Choice {
       claimId: this.uuid(),
       workerId: this.of(['a', 'b']),
       limit: this.of([1, 2, 10]),
+      names: this.of([
+        ANY_NAME,
+        ANY_NAME,
+        { names: ['new'], listed: true },
+        { names: ['new'], listed: false },
+      ]),
     };
     const beyond = this.#position();
     return move('claim', { ...request, held, beyond }, ({ execution }, at) =>
@@ -181,7 +188,13 @@ class Moves extends Choice {
   }
 
   #insert(): Move {
-    const task = { name: 'new', key: this.of([null, 'k']), payload: { a: [1] }, scheduledAtMs: null, policy: this.of([null, { maxAttempts: 2 }]) };
+    const task = {
+      name: 'new',
+      key: this.of([null, 'k']),
+      payload: { a: [1] },
+      scheduledAtMs: null,
+      policy: this.of([null, { maxAttempts: 2 }]),
+    };
     return move('insert', task, ({ tasks }) => tasks.insert([task, task]));
   }
 

@@ -97,9 +97,7 @@ export const finishAll = (
 export const finish = (by: string, end: AttemptEnd = COMPLETED, settled: readonly ClaimRecord[] = [RECORD]) =>
   finishAll(by, [1], end, settled);
 export const recover = (by: string, own: string[] = []) =>
-  does(by, 'recover', ({ execution }) =>
-    execution.recover({ held: [held('b', 2)], own, jitter: 0.5 }),
-  );
+  does(by, 'recover', ({ execution }) => execution.recover({ held: [held('b', 2)], own, jitter: 0.5 }));
 export const renew = (by: string) =>
   does(by, 'renew', ({ ownership }) => ownership.renew(by, [by], LEASE_MS));
 export const endSession = (by: string) =>

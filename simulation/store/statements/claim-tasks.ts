@@ -26,11 +26,14 @@ export const claimTasks: SqlStatement<
     claimId: string,
     workerId: string,
     limit: number,
+    names: string[],
+    listed: boolean,
   ],
   { now_ms: number; held: number[]; oldest: number[]; record_id: number; tasks: string }
 > = {
   name: 'claim-tasks',
-  *execute(x, partitions, epochs, incarnations, afterDueMs, afterIds, recordsFrom, claimId, workerId, limit) {
+  *execute(x, partitions, epochs, incarnations, afterDueMs, afterIds, recordsFrom, ...rest) {
+    const [claimId, workerId, limit, filter, listed] = rest;
     const asked = heldOf(partitions, epochs, incarnations).map((part): Own => {
       const index = partitions.indexOf(part.partition);
       return {
@@ -46,7 +49,9 @@ export const claimTasks: SqlStatement<
 
     x.nextStatement();
     const open = findOpen(x, own);
-    const { taken, tasks } = fitting(findDue(x, own, open, limit));
+    const { taken, tasks } = fitting(
+      findDue(x, own, open, limit, (name) => filter.includes(name) === listed),
+    );
     record(x, own, taken, { id: recordId, claimId, workerId });
     const held = own.map(({ partition }) => partition);
     const oldest = held.map((partition) => {
@@ -84,6 +89,7 @@ function findDue(
   own: readonly Own[],
   open: readonly ClaimRecordRow[],
   limit: number,
+  wanted: (name: string) => boolean,
 ): TaskRow[] {
   if (own.length === 0) return [];
   const each = Math.ceil(limit / own.length);
@@ -93,7 +99,7 @@ function findDue(
     const t = row.visibleTo(x);
     if (t?.status !== 'PENDING' || t.dueAt > x.nowMs || t.cancelRequestedAt !== null) continue;
     const searched = found.get(t.partitionId);
-    if (searched === undefined) continue;
+    if (searched === undefined || !wanted(t.name)) continue;
     const { afterDue, afterId } = searched.part;
     if (t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= afterId)) continue;
     if (!open.some((record) => names(record, t))) searched.tasks.push(t);

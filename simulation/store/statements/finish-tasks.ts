@@ -41,7 +41,20 @@ export const finishTasks: SqlStatement<
   { counted: number[] | null }
 > = {
   name: 'finish-tasks',
-  *execute(x, partitions, records, ids, attempts, started, incarnation, workerId, kinds, delays, errors, results) {
+  *execute(
+    x,
+    partitions,
+    records,
+    ids,
+    attempts,
+    started,
+    incarnation,
+    workerId,
+    kinds,
+    delays,
+    errors,
+    results,
+  ) {
     for (const [index, partitionId] of partitions.entries()) {
       const key = recordKey({ partitionId, id: records[index] ?? 0 });
       yield* x.delete(x.claimRecords.find(key, x), () => true);

@@ -18,11 +18,13 @@ export const peekDue: SqlStatement<
     recordsFrom: (number | null)[],
     horizonMs: number,
     own: string[],
+    names: string[],
+    listed: boolean,
   ],
   { now_ms: number; due: [number, number][]; others: boolean }
 > = {
   name: 'peek-due',
-  *execute(x, partitions, afterDueMs, afterIds, recordsFrom, horizonMs, own) {
+  *execute(x, partitions, afterDueMs, afterIds, recordsFrom, horizonMs, own, filter, listed) {
     const earliest = new Map<number, number>();
     const open = recordsIn(
       x,
@@ -32,6 +34,7 @@ export const peekDue: SqlStatement<
     for (const row of x.tasks.rows()) {
       const t = row.visibleTo(x);
       if (t?.status !== 'PENDING' || t.dueAt > x.nowMs + horizonMs || t.cancelRequestedAt !== null) continue;
+      if (filter.includes(t.name) !== listed) continue;
       const index = partitions.indexOf(t.partitionId);
       const afterDue = afterDueMs[index] ?? -Infinity;
       if (index < 0 || t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= (afterIds[index] ?? 0)))
