@@ -23,7 +23,7 @@ describe('a delay', () => {
   });
 
   it.each<readonly [string, string]>([
-    ...['', 'P', 'PT', '15', '15M', 'PT15', 'P15M', ' PT15M', 'PT15M ', 'PTM', 'PT1M1H', 'pt15m'].map(
+    ...['', 'P', 'PT', '15', '15M', 'PT15', ' PT15M', 'PT15M ', 'PTM', 'PT1M1H', 'pt15m'].map(
       (text) => [text, NOT_A_DURATION] as const,
     ),
     ['-PT1S', 'must not be negative'],
