@@ -88,7 +88,10 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   addTaskRoutes(api, { store, batcher, inTime });
   addClusterRoutes(api, { store, inTime });
   addHealthRoutes(api, { availability, inTime });
-  refuseOtherMethods(api, ['/tasks', '/tasks/:id', '/cluster', '/healthz', '/readyz']);
+  refuseOtherMethods(api, [
+    ...['/tasks', '/tasks/:id', '/tasks/:id/cancel', '/tasks/:id/retry', '/tasks/:id/run'],
+    ...['/cluster', '/healthz', '/readyz'],
+  ]);
 
   if (logger.isLevelEnabled('debug')) logRequests(api, logger);
   // A database that is away from the start is said at once, not with the first request.

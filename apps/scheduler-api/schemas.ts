@@ -34,15 +34,23 @@ export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 const BackoffMs = Type.Integer({ minimum: 0, maximum: MAX_BACKOFF_MS });
 
+/** What can be changed of a task that waits. */
+const changeable = {
+  scheduledTime: Type.Optional(parsedBy(parseScheduledTime)),
+  delay: Type.Optional(parsedBy(parseDelay)),
+  payload: Type.Optional(Type.Unsafe<Json>(Type.Unknown())),
+  maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ATTEMPTS })),
+};
+
+/** `PATCH /tasks/:id`. */
+export const Change = Type.Object(changeable, { additionalProperties: false });
+
 /** `POST /tasks`. */
 export const Submission = Type.Object(
   {
     name: ShortText,
-    scheduledTime: Type.Optional(parsedBy(parseScheduledTime)),
-    delay: Type.Optional(parsedBy(parseDelay)),
-    payload: Type.Optional(Type.Unsafe<Json>(Type.Unknown())),
+    ...changeable,
     key: Type.Optional(ShortText),
-    maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ATTEMPTS })),
     backoff: Type.Optional(
       Type.Object(
         {

@@ -1,15 +1,16 @@
-import type { Static } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import type { TLocalizedValidationError } from 'typebox/error';
 import { Compile } from 'typebox/compile';
+import type { Validator } from 'typebox/compile';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
-import type { TaskPolicy } from '../../libs/core/task.ts';
+import type { Json, TaskPolicy } from '../../libs/core/task.ts';
 import { NOT_A_DURATION, parseDelay } from './delay.ts';
 import type { InputError } from '../../libs/core/json-guard.ts';
 import { MAX_ERRORS, escapePointer, findJsonFaults } from '../../libs/core/json-guard.ts';
 import { Problem } from './problem.ts';
 import { NOT_A_TIME, parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
-import type { NewTask } from '../../libs/db/stores.ts';
+import type { TaskChange } from '../../libs/db/stores.ts';
 import type { Submission } from './submission-batcher.ts';
 
 /** Of a payload as compact JSON text in UTF-8, however it was written in the request. */
@@ -31,37 +32,72 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/timeoutMs': `must be a whole number from 1 to ${schemas.MAX_TIMEOUT_MS}`,
 };
 
-const shape = Compile(schemas.Submission);
+const submissionShape = Compile(schemas.Submission);
+const changeShape = Compile(schemas.Change);
 
 /**
  * What a parsed `POST /tasks` body asks for.
  * @throws Problem `invalid-task` naming everything that is wrong, or `payload-too-large`
  */
 export function readSubmission(body: unknown): Submission {
+  const given = checked(submissionShape, body);
+  const { name, payload = null, key = null } = given;
+  const payloadBytes = checkedBytes(payload);
+  const { scheduledAtMs = null, delayMs = null } = readTime(given);
+  return {
+    task: { name, key, payload, policy: readPolicy(given), scheduledAtMs, delayMs },
+    payloadBytes,
+  };
+}
+
+/**
+ * What a parsed `PATCH /tasks/:id` body asks for.
+ * @throws Problem as {@link readSubmission}
+ */
+export function readChange(body: unknown): TaskChange {
+  const given = checked(changeShape, body);
+  if (Object.keys(given).length === 0)
+    throw invalidTask([{ pointer: '', detail: 'must name something to change' }]);
+  const { payload, maxAttempts } = given;
+  if (payload !== undefined) checkedBytes(payload);
+  return { payload, maxAttempts, ...readTime(given) };
+}
+
+function checked<Schema extends TSchema>(
+  shape: Validator<Record<never, never>, Schema>,
+  body: unknown,
+): Static<Schema> {
   // First, as it bounds the depth: what follows may recurse.
   const faults = findJsonFaults(body);
   if (faults.length > 0) throw invalidTask(faults);
   if (!shape.Check(body)) throw invalidTask(shape.Errors(body).flatMap(toInputErrors));
+  return body;
+}
 
-  const { name, scheduledTime, delay, payload = null, key = null } = body;
+/** @returns the payload's bytes as JSON */
+function checkedBytes(payload: Json): number {
+  const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
+  if (payloadBytes <= MAX_PAYLOAD_BYTES) return payloadBytes;
+  const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
+  throw new Problem('payload-too-large', {
+    detail: `The payload ${detail}.`,
+    errors: [{ pointer: '/payload', detail }],
+  });
+}
+
+/** When it is to be due; nothing where that is not said. */
+function readTime({
+  scheduledTime,
+  delay,
+}: Pick<Static<typeof schemas.Submission>, 'scheduledTime' | 'delay'>): Pick<
+  TaskChange,
+  'scheduledAtMs' | 'delayMs'
+> {
   if (scheduledTime !== undefined && delay !== undefined)
     throw invalidTask([{ pointer: '/delay', detail: 'must not be given together with scheduledTime' }]);
-  const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
-  if (payloadBytes > MAX_PAYLOAD_BYTES) {
-    const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
-    throw new Problem('payload-too-large', {
-      detail: `The payload ${detail}.`,
-      errors: [{ pointer: '/payload', detail }],
-    });
-  }
   const due = scheduledTime === undefined ? undefined : parseScheduledTime(scheduledTime);
   const wait = delay === undefined ? undefined : parseDelay(delay);
-  const task: NewTask = {
-    ...{ name, key, payload, policy: readPolicy(body) },
-    scheduledAtMs: due?.ok ? due.epochMs : null,
-    delayMs: wait?.ok ? wait.ms : null,
-  };
-  return { task, payloadBytes };
+  return { ...(due?.ok && { scheduledAtMs: due.epochMs }), ...(wait?.ok && { delayMs: wait.ms }) };
 }
 
 /** What is said of the attempts; null where nothing is. */

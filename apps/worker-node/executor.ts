@@ -1,6 +1,6 @@
 import { afterFailure } from '../../libs/core/task.ts';
 import type { Json, TaskId } from '../../libs/core/task.ts';
-import type { Clock } from '../../libs/core/clock.ts';
+import type { Clock, Timer } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import type {
   AttemptEnd,
@@ -23,7 +23,7 @@ import { OutcomeWriter } from './outcome-writer.ts';
 const PAYLOADS_PER_READ = 32;
 const MAX_ERROR_CHARS = 2_000;
 
-/** A handler that does not end when told that its time is up is no longer waited for after so long. */
+/** A handler that does not end when told that its time is up, or that it is cancelled, is no longer waited for after so long. */
 const GIVE_UP_MS = 1_000;
 
 interface Attempt {
@@ -31,6 +31,8 @@ interface Attempt {
   readonly abort: AbortController;
   /** Its handler has ended (or been given up on); the outcome is on its way to the database. */
   ended: boolean;
+  /** When its handler, having been told to end, is given up on. */
+  giveUp?: Timer;
 }
 
 export interface ExecutorOptions {
@@ -147,10 +149,20 @@ export class Executor {
     if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;
     this.#options.logger.info({ taskId: id, attempt, reason }, 'Aborting event');
     found.abort.abort(new AttemptAbortedError(reason));
-    // No handler is there to be told.
-    if (!this.#names.giveUp(found.task)) return;
-    if (reason === 'lost') this.#dismiss(found.task);
-    else this.#end(found.task, { kind: 'HANDED_BACK' });
+    if (this.#names.giveUp(found.task)) {
+      // No handler is there to be told.
+      if (reason === 'lost') this.#dismiss(found.task);
+      else this.#end(found.task, { kind: 'HANDED_BACK' });
+    } else if (reason === 'cancelled') {
+      const giveUp = () => this.#end(found.task, { kind: 'HANDED_BACK' });
+      found.giveUp = this.#options.clock.schedule(GIVE_UP_MS, giveUp);
+    }
+  }
+
+  /** As {@link abort}, of whichever attempt runs here, if any. */
+  cancel(id: TaskId): void {
+    const found = this.#attempts.get(id);
+    if (found !== undefined) this.abort(id, found.task.attempt, 'cancelled');
   }
 
   /** Hands back what waits for others of its name: it will not be started here any more. */
@@ -289,6 +301,7 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     attempt.ended = true;
+    attempt.giveUp?.cancel();
     const { id, attempt: number, incarnation, partition, record, claimedAtMs } = task;
     const { workerId } = this.#options;
     this.#outcomes.write({ id, attempt: number, incarnation, partition, record, workerId, claimedAtMs, end });

@@ -1,6 +1,7 @@
 import { sleep } from '../../libs/core/clock.ts';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
+import type { TaskId } from '../../libs/core/task.ts';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
 import { StartupError } from '../../libs/runtime/app-process.ts';
@@ -188,6 +189,11 @@ export class Worker {
       leftOver.map((task) => ({ ...task, workerId, end })),
       leftOver,
     );
+  }
+
+  /** A user wants this task gone, whoever runs it. */
+  cancelled(id: TaskId): void {
+    this.#executor.cancel(id);
   }
 
   #setHeld(held: readonly Held[]): void {

@@ -7,11 +7,16 @@ import type { Database } from './client.ts';
 import { toStoreError } from './pg-errors.ts';
 import { clusterMeta, epochMs, partitionOwner, taskState, workerSession } from './schema.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
+import type { Statement } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type { ClusterMeta, NewTask, RemoveResult, TaskRecord, TaskStore } from './stores.ts';
+import type { ClusterMeta, NewTask, TaskRecord, TaskStore } from './stores.ts';
 
 const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');
+const cancelTask = loadStatement('cancel-task');
+const retryTask = loadStatement('retry-task');
+const runTask = loadStatement('run-task');
+const patchTask = loadStatement('patch-task');
 
 /** Workers gone for longer, and owning nothing, are no news any more. */
 const SHOW_DEAD_WORKERS = sql`interval '5 minutes'`;
@@ -23,19 +28,30 @@ export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore 
     readMeta: () => readMeta(db),
     insert: (tasks) => insert(db, tasks),
     get: (id) => storeErrors(getTask(orm, id)),
-    async remove(id) {
-      const { result } = await runForOne<{ result: Exclude<RemoveResult, 'unknown'> | null }>(
-        db,
-        removeTask,
-        [id],
-      );
-      return result ?? 'unknown';
-    },
+    remove: (id) => change(db, removeTask, [id]),
+    cancel: (id) => change(db, cancelTask, [id]),
+    retry: (id) => change(db, retryTask, [id]),
+    run: (id) => change(db, runTask, [id]),
+    patch: (id, { scheduledAtMs, delayMs, payload, maxAttempts }, versions) =>
+      change(db, patchTask, [
+        ...[id, versions, scheduledAtMs, delayMs],
+        ...[payload === undefined ? undefined : toJsonText(payload), maxAttempts],
+      ]),
     cluster: () => storeErrors(readCluster(orm)),
     async ping() {
       await readMeta(db);
     },
   };
+}
+
+/** What a user does to one task. @returns what became of it */
+async function change<Result extends string>(
+  db: Database,
+  statement: Statement,
+  values: unknown[],
+): Promise<Result | 'unknown'> {
+  const { result } = await runForOne<{ result: Result | null }>(db, statement, values);
+  return result ?? 'unknown';
 }
 
 /** @throws StoreNotInitialisedError before cluster-init */
@@ -95,6 +111,7 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       lastError: null,
       policy,
       result: null,
+      revision: 0,
     };
   });
 }
@@ -130,6 +147,7 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       policy: taskState.policy,
       // Raw, as the payload.
       result: sql<Json | null>`${taskState.result}`,
+      revision: taskState.revision,
     })
     .from(taskState)
     .leftJoin(

@@ -64,6 +64,8 @@ const taskColumns = {
   payload: jsonb('payload').$type<Json>().notNull(),
   policy: jsonb('policy').$type<TaskPolicy>(),
   result: jsonb('result').$type<Json>(),
+  removalRequested: boolean('removal_requested').notNull().default(false),
+  revision: integer('revision').notNull().default(0),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

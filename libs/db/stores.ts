@@ -67,6 +67,8 @@ export interface TaskRecord {
   readonly policy: TaskPolicy | null;
   /** What the handler returned. */
   readonly result: Json | null;
+  /** How often users have changed it. */
+  readonly revision: number;
 }
 
 export interface PartitionView {
@@ -84,6 +86,24 @@ export interface WorkerView {
 }
 
 export type RemoveResult = 'removed' | 'cancelling' | 'unknown';
+/** `ended`: otherwise than by being cancelled. */
+export type CancelResult = 'cancelled' | 'cancelling' | 'ended' | 'unknown';
+/** What is not `retried` has not FAILED and is not CANCELLED. */
+export type RetryResult = 'retried' | 'running' | 'waiting' | 'completed' | 'unknown';
+/** Why a task cannot be changed that does not wait. */
+export type NotWaiting = 'running' | 'completed' | 'failed' | 'cancelled' | 'unknown';
+export type RunResult = 'due' | NotWaiting;
+/** `changed`: it is of another version. */
+export type PatchResult = 'patched' | 'changed' | NotWaiting;
+
+/** What is to be changed of a task; the rest stays. */
+export interface TaskChange {
+  readonly scheduledAtMs?: number | undefined;
+  /** From now, instead. */
+  readonly delayMs?: number | undefined;
+  readonly payload?: Json | undefined;
+  readonly maxAttempts?: number | undefined;
+}
 
 export interface TaskStore {
   /** @throws StoreNotInitialisedError before cluster-init */
@@ -93,6 +113,17 @@ export interface TaskStore {
   get(id: TaskId): Promise<TaskRecord | null>;
   /** PENDING or ended: removed. RUNNING: marked, and removed when the attempt ends. */
   remove(id: TaskId): Promise<RemoveResult>;
+  /** PENDING: CANCELLED. RUNNING: marked, and CANCELLED when the attempt ends, unless it completes. */
+  cancel(id: TaskId): Promise<CancelResult>;
+  /** FAILED or CANCELLED: PENDING, due now, with no failures charged. */
+  retry(id: TaskId): Promise<RetryResult>;
+  /** PENDING: due now. */
+  run(id: TaskId): Promise<RunResult>;
+  /**
+   * PENDING: changed.
+   * @param versions of which it must be one; undefined: any
+   */
+  patch(id: TaskId, change: TaskChange, versions?: readonly string[]): Promise<PatchResult>;
   cluster(): Promise<{ partitions: PartitionView[]; workers: WorkerView[] }>;
   /** Resolves when a trivial query was answered and the schema is there. */
   ping(): Promise<void>;

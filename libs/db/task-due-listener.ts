@@ -4,12 +4,15 @@ import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { sleep } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
+import type { TaskId } from '../core/task.ts';
 
 export interface TaskDueListenerOptions {
   readonly url: string;
   readonly applicationName: string;
   /** Of these partitions (`'*'`: of all), some have something due from that time on, by the database's clock. */
   readonly onDue: (partitions: readonly number[] | '*', sinceMs: number) => void;
+  /** A user wants this task cancelled or removed; whoever runs it is to tell its handler. */
+  readonly onCancel?: (id: TaskId) => void;
   readonly clock: Clock;
   readonly random: Random;
   /** Sends a NOTIFY on {@link CHECK_CHANNEL}, by another connection. */
@@ -19,6 +22,7 @@ export interface TaskDueListenerOptions {
 }
 
 const CHANNEL = 'task_due';
+const CANCEL_CHANNEL = 'task_cancel';
 /** To find out whether anything comes: a transaction-pooling proxy takes a LISTEN and delivers nothing. */
 export const CHECK_CHANNEL = 'task_due_check';
 const RECONNECT = { baseMs: 100, maxMs: 5_000 };
@@ -27,8 +31,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const HEARTBEAT_MS = 15_000;
 
 /**
- * Wakes its owner when a submission is due soon. A wake-up only: after each reconnect it reports `'*'`, since
- * notifications were lost meanwhile.
+ * Wakes its owner when a submission is due soon, and tells it whom a user wants cancelled. Both are found by looking as
+ * well: after each reconnect it reports `'*'`, since notifications were lost meanwhile.
  *
  * ```
  * CONNECTING ──LISTEN──▶ LISTENING ──connection lost──▶ WAITING ──backoff──▶ CONNECTING
@@ -66,7 +70,7 @@ export class TaskDueListener {
 
   /** One connection, from its start to its end. Whether it came to listen. */
   async #listenUntilLost(): Promise<boolean> {
-    const { url, applicationName, onDue, onListening } = this.#options;
+    const { url, applicationName, onDue, onCancel, onListening } = this.#options;
     // Ours, to be destroyed: after `client.end()` a pending connect() never settles, and before a silent peer end()
     // does not either.
     const socket = new Socket();
@@ -91,10 +95,11 @@ export class TaskDueListener {
       if (!heard) onListening?.(true);
       heard = true;
       if (channel === CHANNEL) onDue(...parsePayload(payload));
+      if (channel === CANCEL_CHANNEL) onCancel?.(Number(payload));
     });
     try {
       await client.connect();
-      await client.query(`LISTEN ${CHANNEL}; LISTEN ${CHECK_CHANNEL}`);
+      await client.query(`LISTEN ${CHANNEL}; LISTEN ${CANCEL_CHANNEL}; LISTEN ${CHECK_CHANNEL}`);
       if (this.#closing.signal.aborted) return true;
       listening = true;
       this.#options.check?.().catch(() => undefined);

@@ -98,6 +98,10 @@ export class WorkerProcess {
           .open()
           .send('TO_CLIENT', () => this.main.deliver(() => this.#worker.expectWork(partitions, sinceMs)));
     });
+    postgres.database.onTaskCancel((id) => {
+      if (this.#listening && !this.dead)
+        this.dbWire.open().send('TO_CLIENT', () => this.main.deliver(() => this.#worker.cancelled(id)));
+    });
     postgres.onRestart(() => {
       if (!this.dead) this.cutDatabase();
     });

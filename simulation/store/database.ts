@@ -61,6 +61,7 @@ export class SimulatedDatabase {
   readonly #server: Server;
   readonly #commitListeners: ((commit: Commit) => void)[] = [];
   readonly #taskDueListeners: TaskDueListener[] = [];
+  readonly #taskCancelListeners: ((id: number) => void)[] = [];
 
   constructor(options: DatabaseOptions) {
     const states = new TaskStates();
@@ -79,7 +80,11 @@ export class SimulatedDatabase {
         }
         for (const listener of this.#commitListeners) listener({ ...commit, tasks });
       },
-      onNotify: (payload) => {
+      onNotify: (channel, payload) => {
+        if (channel === 'task_cancel') {
+          for (const listener of this.#taskCancelListeners) listener(Number(payload));
+          return;
+        }
         const [sinceMs = '', list = ''] = payload.split(':');
         const partitions = list === '*' ? list : list.split(',').map(Number);
         for (const listener of this.#taskDueListeners) listener(partitions, Number(sinceMs));
@@ -104,6 +109,11 @@ export class SimulatedDatabase {
   /** Called synchronously at each commit that has changed something. */
   onCommit(listener: (commit: Commit) => void): void {
     this.#commitListeners.push(listener);
+  }
+
+  /** LISTEN task_cancel: called synchronously, after the listeners of the commit. */
+  onTaskCancel(listener: (id: number) => void): void {
+    this.#taskCancelListeners.push(listener);
   }
 
   /** LISTEN task_due: called synchronously, after the listeners of the commit. */

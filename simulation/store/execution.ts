@@ -35,6 +35,8 @@ export interface Backend extends Locker {
   wrote(row: Row<unknown>): void;
   /** The function notify_task_due: at commit. */
   notify(partitions: readonly number[], dueAt: number): void;
+  /** NOTIFY task_cancel: at commit. */
+  notifyCancel(id: number): void;
   nextTaskId(): number;
   nextRecordId(): number;
   /** Numbers the statement that begins now, within the transaction. */

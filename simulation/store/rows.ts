@@ -23,6 +23,8 @@ export interface TaskRow {
   readonly payload: Json;
   readonly policy: TaskPolicy | null;
   readonly result: Json | null;
+  readonly removalRequested: boolean;
+  readonly revision: number;
 }
 
 /** A task runs where a record of its partition names it with the attempt after its row's. */

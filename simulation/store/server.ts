@@ -29,7 +29,7 @@ export interface ServerOptions {
   readonly uid: string;
   readonly partitions: number;
   readonly onCommit: (commit: TableCommit) => void;
-  readonly onNotify: (payload: string) => void;
+  readonly onNotify: (channel: string, payload: string) => void;
 }
 
 /** What all backends share: the tables, the order of commits, the wake-ups of those who wait. */
@@ -165,6 +165,9 @@ export class Server {
         sessions,
       });
     }
-    for (const payload of notifications) this.#options.onNotify(payload);
+    for (const notification of notifications) {
+      const [channel = '', payload = ''] = notification.split(' ');
+      this.#options.onNotify(channel, payload);
+    }
   }
 }

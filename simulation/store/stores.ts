@@ -17,7 +17,8 @@ import { recoverTasks } from './statements/recover-tasks.ts';
 import { endSession, renewSessions } from './statements/sessions.ts';
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
-import { insertTasks, removeTask } from './statements/submissions.ts';
+import * as steering from './statements/steering.ts';
+import { insertTasks } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
@@ -41,7 +42,14 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
   [
     ...[claimTasks, finishTasks, recoverTasks, reads.peekDue, reads.runningTasks, reads.taskPayloads],
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],
-    ...[insertTasks, removeTask],
+    ...[
+      insertTasks,
+      steering.removeTask,
+      steering.cancelTask,
+      steering.retryTask,
+      steering.runTask,
+      steering.patchTask,
+    ],
   ].map((statement) => [statement.name, statement as SqlStatement<unknown[], object>]),
 );
 

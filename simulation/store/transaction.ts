@@ -33,7 +33,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
   readonly beganMs: number;
   /** Rows written, in order, each as often as it was. */
   readonly writes: Row<unknown>[] = [];
-  /** Payloads of NOTIFY, to be sent at commit. */
+  /** Channels and payloads of NOTIFY, to be sent at commit. */
   readonly notifications = new Set<string>();
   /** The last statement's name. */
   statement = '';
@@ -204,7 +204,11 @@ export class SimulatedTransaction implements Backend, BackendActivity {
   notify(partitions: readonly number[], dueAt: number): void {
     if (partitions.length === 0) return;
     const list = [...new Set(partitions.map(String))].sort().join(',');
-    this.notifications.add(`${Math.floor(dueAt)}:${list.length < 7_900 ? list : '*'}`);
+    this.notifications.add(`task_due ${Math.floor(dueAt)}:${list.length < 7_900 ? list : '*'}`);
+  }
+
+  notifyCancel(id: number): void {
+    this.notifications.add(`task_cancel ${id}`);
   }
 
   nextTaskId(): number {

@@ -1,12 +1,13 @@
 import type { TaskId } from '../../../libs/core/task.ts';
 import { unreachable } from '../../../libs/core/invariant.ts';
-import type { TaskStore } from '../../../libs/db/stores.ts';
+import type { TaskRecord, TaskStore } from '../../../libs/db/stores.ts';
+import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import type { Api } from '../app.ts';
 import type { InTime } from '../deadline.ts';
 import { Problem } from '../problem.ts';
 import { CancelRequested, SubmittedTask, Task, presentSubmittedTask, presentTask } from '../schemas.ts';
-import { readSubmission } from '../submission.ts';
+import { readChange, readSubmission } from '../submission.ts';
 import type { SubmissionBatcher } from '../submission-batcher.ts';
 
 export function addTaskRoutes(
@@ -19,16 +20,58 @@ export function addTaskRoutes(
 ): void {
   api.post('/tasks', { schema: { response: { 201: SubmittedTask } } }, async (request, reply) => {
     const record = await inTime(batcher.submit(readSubmission(request.body)));
-    return reply.code(201).header('location', `/tasks/${record.id}`).send(presentSubmittedTask(record));
+    return reply
+      .code(201)
+      .header('location', `/tasks/${record.id}`)
+      .header('etag', etagOf(record))
+      .send(presentSubmittedTask(record));
   });
 
   const params = Type.Object({ id: Type.String() });
 
-  api.get('/tasks/:id', { schema: { params, response: { 200: Task } } }, async (request) => {
-    const id = parseTaskId(request.params.id);
+  /** The task as it is by now. */
+  const send = async (reply: FastifyReply, id: TaskId) => {
     const record = await inTime(store.get(id));
     if (record === null) throw taskNotFound(id);
-    return presentTask(record);
+    return reply.header('etag', etagOf(record)).send(presentTask(record));
+  };
+
+  api.get('/tasks/:id', { schema: { params, response: { 200: Task } } }, (request, reply) =>
+    send(reply, parseTaskId(request.params.id)),
+  );
+
+  api.patch('/tasks/:id', { schema: { params, response: { 200: Task } } }, async (request, reply) => {
+    const id = parseTaskId(request.params.id);
+    const versions = versionsOf(request.headers['if-match']);
+    const result = await inTime(store.patch(id, readChange(request.body), versions));
+    if (result !== 'patched') throw refusal(id, result);
+    return send(reply, id);
+  });
+
+  api.post(
+    '/tasks/:id/cancel',
+    { schema: { params, response: { 200: Task, 202: CancelRequested } } },
+    async (request, reply) => {
+      const id = parseTaskId(request.params.id);
+      const result = await inTime(store.cancel(id));
+      if (result === 'cancelling') return reply.code(202).send({ id, cancelRequested: true });
+      if (result !== 'cancelled') throw refusal(id, result);
+      return send(reply, id);
+    },
+  );
+
+  api.post('/tasks/:id/retry', { schema: { params, response: { 200: Task } } }, async (request, reply) => {
+    const id = parseTaskId(request.params.id);
+    const result = await inTime(store.retry(id));
+    if (result !== 'retried') throw refusal(id, result);
+    return send(reply, id);
+  });
+
+  api.post('/tasks/:id/run', { schema: { params, response: { 200: Task } } }, async (request, reply) => {
+    const id = parseTaskId(request.params.id);
+    const result = await inTime(store.run(id));
+    if (result !== 'due') throw refusal(id, result);
+    return send(reply, id);
   });
 
   api.delete(
@@ -62,6 +105,46 @@ function parseTaskId(text: string): TaskId {
     });
   }
   return id;
+}
+
+/** Of what users and workers have made of the task; its progress and lease do not count. */
+function etagOf({ revision, attempt }: TaskRecord): string {
+  return `"${revision}.${attempt}"`;
+}
+
+/** The versions that an If-Match header (RFC 9110, section 13.1.1) allows; undefined: any. A weak one matches none. */
+function versionsOf(ifMatch: string | undefined): string[] | undefined {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
+  return ifMatch
+    .split(',')
+    .map((tag) => /^"(\d+\.\d+)"$/.exec(tag.trim())?.[1])
+    .filter((version) => version !== undefined);
+}
+
+/** Why nothing was changed. */
+function refusal(
+  id: TaskId,
+  state: 'changed' | 'running' | 'waiting' | 'ended' | 'completed' | 'failed' | 'cancelled' | 'unknown',
+): Problem {
+  switch (state) {
+    case 'unknown':
+      return taskNotFound(id);
+    case 'changed':
+      return new Problem('task-changed', { detail: `Task ${id} is not of the version that If-Match names.` });
+    case 'running':
+      return new Problem('task-running', { detail: `Task ${id} is running.` });
+    case 'waiting':
+      return new Problem('task-waiting', { detail: `Task ${id} waits for its time.` });
+    case 'ended':
+    case 'completed':
+    case 'failed':
+    case 'cancelled':
+      return new Problem('task-ended', {
+        detail: `Task ${id} has ended${state === 'ended' ? '' : ` as ${state.toUpperCase()}`}.`,
+      });
+    default:
+      return unreachable(state);
+  }
 }
 
 function taskNotFound(id: TaskId): Problem {

@@ -1,5 +1,16 @@
 import { invariant } from '../../../libs/core/invariant.ts';
-import type { NewTask, RemoveResult, TaskRecord, TaskStore } from '../../../libs/db/stores.ts';
+import type { TaskStatus } from '../../../libs/core/task.ts';
+import type {
+  CancelResult,
+  NewTask,
+  PatchResult,
+  RemoveResult,
+  RetryResult,
+  RunResult,
+  TaskChange,
+  TaskRecord,
+  TaskStore,
+} from '../../../libs/db/stores.ts';
 import { InvalidInputError } from '../../../libs/db/stores.ts';
 
 /**
@@ -47,6 +58,47 @@ export class MemoryTaskStore implements TaskStore {
     if (task.status === 'RUNNING') return 'cancelling';
     this.tasks.delete(id);
     return 'removed';
+  }
+
+  async cancel(id: number): Promise<CancelResult> {
+    await this.ping();
+    const task = this.tasks.get(id);
+    if (task === undefined) return 'unknown';
+    if (task.status === 'RUNNING') return 'cancelling';
+    if (task.status === 'COMPLETED' || task.status === 'FAILED') return 'ended';
+    this.change(id, { status: 'CANCELLED' });
+    return 'cancelled';
+  }
+
+  async retry(id: number): Promise<RetryResult> {
+    await this.ping();
+    const state = this.#state(id, 'waiting');
+    if (state !== 'failed' && state !== 'cancelled') return state;
+    this.change(id, { status: 'PENDING', failures: 0 });
+    return 'retried';
+  }
+
+  async run(id: number): Promise<RunResult> {
+    await this.ping();
+    return this.#state(id, 'due');
+  }
+
+  async patch(id: number, { payload }: TaskChange, versions?: readonly string[]): Promise<PatchResult> {
+    await this.ping();
+    const state = this.#state(id, 'patched');
+    const { revision = 0, attempt = 0 } = this.tasks.get(id) ?? {};
+    if (state !== 'patched') return state;
+    if (versions?.includes(`${revision}.${attempt}`) === false) return 'changed';
+    this.change(id, { ...(payload !== undefined && { payload }), revision: revision + 1 });
+    return 'patched';
+  }
+
+  #state<Waiting extends string>(id: number, waiting: Waiting) {
+    const status = this.tasks.get(id)?.status;
+    if (status === undefined) return 'unknown';
+    return status === 'PENDING'
+      ? waiting
+      : (status.toLowerCase() as Lowercase<Exclude<TaskStatus, 'PENDING'>>);
   }
 
   async cluster() {
@@ -100,6 +152,7 @@ export class MemoryTaskStore implements TaskStore {
       lastError: null,
       policy,
       result: null,
+      revision: 0,
     };
     this.tasks.set(record.id, record);
     return record;

@@ -1,5 +1,6 @@
 -- Records how attempts ended, each once, where the task's row still stands one attempt below; then the task waits again
--- or has ended, and is gone where its removal was requested, however it ended. Removes the records whose tasks have all
+-- or has ended: as CANCELLED where that was requested and it has not completed; and is gone where its removal was
+-- requested, however it ended. Removes the records whose tasks have all
 -- ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
 --
 -- settled_partitions, settled_records name those records. claimer is the incarnation, and worker its worker, whose
@@ -17,7 +18,7 @@ CREATE OR REPLACE FUNCTION finish_tasks(
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
   ended_count integer;
-  cancelled bigint[];
+  removed bigint[];
   waiting integer[];
   next_due timestamptz;
 BEGIN
@@ -31,30 +32,31 @@ BEGIN
     ORDER BY o.id
   ), ended AS (
     UPDATE task t
-    SET status = CASE o.kind WHEN 'COMPLETED' THEN 'COMPLETED' WHEN 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
+    SET status = CASE WHEN o.kind = 'COMPLETED' THEN 'COMPLETED' WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+                      WHEN o.kind = 'FAILED' THEN 'FAILED' ELSE 'PENDING' END,
         attempt = o.attempt,
         failures = t.failures + CASE WHEN o.kind IN ('RETRY', 'FAILED') THEN 1 ELSE 0 END,
         due_at = CASE WHEN o.delay_ms IS NULL THEN t.due_at
                       ELSE greatest(t.scheduled_at,
                                     date_trunc('milliseconds', now() + o.delay_ms * interval '1 millisecond')) END,
         started_at = to_timestamp(o.started_ms / 1000),
-        completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') THEN now() END,
+        completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') OR t.cancel_requested_at IS NOT NULL THEN now() END,
         incarnation = claimer, worker_id = worker,
         last_error = coalesce(o.error, t.last_error), result = o.result::jsonb
     FROM outcome o
     WHERE t.id = o.id AND t.attempt = o.attempt - 1
-    RETURNING t.id, t.partition_id, t.status, t.due_at, t.cancel_requested_at
+    RETURNING t.id, t.partition_id, t.status, t.due_at, t.removal_requested
   ), again AS (
     SELECT partition_id, due_at FROM ended
-    WHERE status = 'PENDING' AND cancel_requested_at IS NULL AND due_at <= now() + interval '5 seconds'
+    WHERE status = 'PENDING' AND due_at <= now() + interval '5 seconds'
   )
-  SELECT count(*), array_agg(id) FILTER (WHERE cancel_requested_at IS NOT NULL),
+  SELECT count(*), array_agg(id) FILTER (WHERE removal_requested),
          (SELECT array_agg(partition_id) FROM again), (SELECT min(due_at) FROM again)
-  INTO ended_count, cancelled, waiting, next_due
+  INTO ended_count, removed, waiting, next_due
   FROM ended;
 
-  IF cancelled IS NOT NULL THEN
-    DELETE FROM task WHERE id = ANY (cancelled);
+  IF removed IS NOT NULL THEN
+    DELETE FROM task WHERE id = ANY (removed);
   END IF;
   IF waiting IS NOT NULL THEN
     PERFORM notify_task_due(waiting, next_due);

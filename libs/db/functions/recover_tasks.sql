@@ -1,5 +1,5 @@
 -- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
--- or FAILED as the task's policy says (recovery_delay_ms), gone where removal was requested. The incarnation
+-- or FAILED as the task's policy says (recovery_delay_ms), CANCELLED or gone where that was requested. The incarnation
 -- is cleared, so that a late outcome is refused. At most `most` records at once; jitter, a random number in [0, 1), is
 -- spread over the tasks (jitterOf() of libs/core/task.ts); default_policy stands for what a task's does not say;
 -- `callers` are all incarnations of the caller, whose attempts are its own business.
@@ -84,25 +84,26 @@ BEGIN
         ORDER BY l.id
       ), ended AS (
         UPDATE task t
-        SET status = CASE WHEN l.delay_ms IS NULL THEN 'FAILED' ELSE 'PENDING' END,
+        SET status = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+                          WHEN l.delay_ms IS NULL THEN 'FAILED' ELSE 'PENDING' END,
             attempt = l.attempt,
             due_at = CASE WHEN l.delay_ms IS NULL THEN t.due_at
                           ELSE greatest(t.scheduled_at, date_trunc('milliseconds',
                                  now() + l.delay_ms * interval '1 millisecond')) END,
             started_at = l.claimed_at, worker_id = l.worker_id,
-            completed_at = CASE WHEN l.delay_ms IS NULL THEN now() END,
+            completed_at = CASE WHEN l.delay_ms IS NULL OR t.cancel_requested_at IS NOT NULL THEN now() END,
             failures = t.failures + 1,
             last_error = format('attempt %s: worker %s was lost, its lease ended', l.attempt, l.worker_id),
             incarnation = NULL
         FROM charged l
         WHERE t.id = l.id AND t.attempt = l.attempt - 1
-        RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.cancel_requested_at
+        RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.removal_requested
       )
       SELECT e.id, e.partition_id, e.attempt, e.worker_id,
-             CASE WHEN e.cancel_requested_at IS NULL THEN e.status ELSE 'REMOVED' END
+             CASE WHEN e.removal_requested THEN 'REMOVED' ELSE e.status END
       FROM ended e;
     DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
-    WHERE t.id = l.id AND t.attempt = l.attempt AND t.cancel_requested_at IS NOT NULL;
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.removal_requested;
   END IF;
 
   UPDATE worker_session SET expires_at = now() + lease_ms * interval '1 millisecond'

@@ -5,7 +5,16 @@ ALTER TABLE task ADD COLUMN policy jsonb CHECK (jsonb_typeof(policy) = 'object')
 -- What its handler returned.
 ALTER TABLE task ADD COLUMN result jsonb;
 
+-- Whether a task that a user wants cancelled is to go altogether; and how often users have changed it.
+ALTER TABLE task
+  ADD COLUMN removal_requested boolean NOT NULL DEFAULT false,
+  ADD COLUMN revision integer NOT NULL DEFAULT 0;
+UPDATE task SET removal_requested = true WHERE cancel_requested_at IS NOT NULL;
+
 -- Their arguments change: cluster-init creates them anew.
+DROP FUNCTION IF EXISTS claim_tasks(
+  integer[], bigint[], text[], bigint[], bigint[], bigint[], uuid, text, integer
+);
 DROP FUNCTION IF EXISTS finish_tasks(
   integer[], bigint[], bigint[], integer[], double precision[], text, text, text[], double precision[], text[]
 );
@@ -22,7 +31,7 @@ SELECT t.id, t.partition_id,
        CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
        coalesce(r.worker_id, t.worker_id) AS worker_id,
        r.epoch, r.claim_id,
-       t.name, t.key, t.last_error, t.payload, t.policy, t.result
+       t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision
 FROM task t
 LEFT JOIN LATERAL (
   SELECT c.id, c.claim_id, c.incarnation, c.worker_id, c.epoch, c.claimed_at

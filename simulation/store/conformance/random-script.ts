@@ -1,5 +1,5 @@
 import { ANY_NAME } from '../../../libs/db/stores.ts';
-import type { AttemptEnd, Beyond, ClaimRecord, Held } from '../../../libs/db/stores.ts';
+import type { AttemptEnd, Beyond, ClaimRecord, Held, TaskChange } from '../../../libs/db/stores.ts';
 import {
   Choice,
   drawWorld,
@@ -66,6 +66,13 @@ class Moves extends Choice {
       ...[() => this.#recover(side), () => this.#recover(side), () => this.#renew(), () => this.#renew()],
       ...[() => this.#acquire(side), () => this.#acquire(side), () => this.#release(side)],
       ...[() => this.#remove(), () => this.#remove(), () => this.#endSession(), () => this.#read(side)],
+      ...[
+        () => this.#cancel(),
+        () => this.#cancel(),
+        () => this.#retry(),
+        () => this.#runNow(),
+        () => this.#patch(),
+      ],
       ...[() => this.#set(), () => this.#insert()],
     ];
     return this.of(moves)();
@@ -180,6 +187,32 @@ class Moves extends Choice {
   #remove(): Move {
     const id = this.of(TASKS);
     return move('remove', id, ({ tasks }) => tasks.remove(id));
+  }
+
+  #cancel(): Move {
+    const id = this.of(TASKS);
+    return move('cancel', id, ({ tasks }) => tasks.cancel(id));
+  }
+
+  #retry(): Move {
+    const id = this.of(TASKS);
+    return move('retry', id, ({ tasks }) => tasks.retry(id));
+  }
+
+  #runNow(): Move {
+    const id = this.of(TASKS);
+    return move('run', id, ({ tasks }) => tasks.run(id));
+  }
+
+  #patch(): Move {
+    const id = this.of(TASKS);
+    const change: TaskChange = this.of([
+      { delayMs: 60_000 },
+      { payload: { patched: true } },
+      { maxAttempts: 7, delayMs: 0 },
+    ]);
+    const versions = this.of([undefined, ['0.0'], ['0.1', '1.0', '1.1']]);
+    return move('patch', { id, change, versions }, ({ tasks }) => tasks.patch(id, change, versions));
   }
 
   #endSession(): Move {

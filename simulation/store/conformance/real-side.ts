@@ -148,8 +148,10 @@ export class RealSide implements Side {
     if (this.#listener === undefined) {
       this.#listener = new pg.Client(this.#database.url);
       await this.#listener.connect();
-      this.#listener.on('notification', ({ payload }) => this.#notified.push(payload ?? ''));
-      await this.#listener.query('LISTEN task_due');
+      this.#listener.on('notification', ({ channel, payload = '' }) =>
+        this.#notified.push(channel === 'task_cancel' ? `cancel ${payload}` : payload),
+      );
+      await this.#listener.query('LISTEN task_due; LISTEN task_cancel');
     }
     await this.#listener.query('SELECT 1');
     this.#notified = [];

@@ -51,6 +51,7 @@ export class SimulatedSide implements Side {
     this.database.onTaskDue((partitions, sinceMs) =>
       this.#notified.push(`${sinceMs}:${partitions === '*' ? partitions : partitions.join(',')}`),
     );
+    this.database.onTaskCancel((id) => this.#notified.push(`cancel ${id}`));
   }
 
   async perform(step: Step): Promise<Line> {

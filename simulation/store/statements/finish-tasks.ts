@@ -67,13 +67,11 @@ export const finishTasks: SqlStatement<
 
     x.nextStatement();
     const ended = yield* endAll(x, outcomes, { incarnation, workerId });
-    const again = ended.filter(
-      (t) => t.status === 'PENDING' && t.cancelRequestedAt === null && t.dueAt <= x.nowMs + SOON_MS,
-    );
+    const again = ended.filter((t) => t.status === 'PENDING' && t.dueAt <= x.nowMs + SOON_MS);
 
     x.nextStatement();
-    for (const { id, cancelRequestedAt } of ended)
-      if (cancelRequestedAt !== null) yield* x.delete(x.tasks.find(id, x), () => true);
+    for (const { id, removalRequested } of ended)
+      if (removalRequested) yield* x.delete(x.tasks.find(id, x), () => true);
     x.transaction.notify(
       again.map(({ partitionId }) => partitionId),
       Math.min(...again.map(({ dueAt }) => dueAt)),
@@ -110,7 +108,8 @@ function counts(x: Execution, { id, attempt }: Outcome, incarnation: string): bo
 
 function end(t: TaskRow, outcome: Outcome, claimer: Claimer, nowMs: number): TaskRow {
   const { attempt, startedMs, kind, delayMs, error, result } = outcome;
-  const status = kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
+  const cancelled = t.cancelRequestedAt !== null && kind !== 'COMPLETED';
+  const status = cancelled ? 'CANCELLED' : kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
   return {
     ...t,
     ...{ status, attempt, ...claimer, startedAt: startedMs },

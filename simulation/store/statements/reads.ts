@@ -129,6 +129,7 @@ export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
       lastError: t.lastError,
       policy: t.policy,
       result: t.result,
+      revision: t.revision,
     };
   },
 });

@@ -119,7 +119,7 @@ function* charge(x: Execution, lost: Lost, jitter: number): Steps<Recovered[]> {
     (t) => end(t, lost, jitter, x.nowMs),
   );
   if (ended === undefined) return [];
-  const became = ended.cancelRequestedAt === null ? ended.status : 'REMOVED';
+  const became = ended.removalRequested ? 'REMOVED' : ended.status;
   const { id, partitionId: partition, attempt, workerId: fromWorkerId } = ended;
   return [{ id, partition, attempt, fromWorkerId, became }];
 }
@@ -130,16 +130,16 @@ function end(t: TaskRow, lost: Lost, jitter: number, nowMs: number): TaskRow {
   return {
     ...t,
     ...{ attempt, workerId, startedAt, incarnation: null },
-    status: after.status,
+    status: t.cancelRequestedAt === null ? after.status : 'CANCELLED',
     dueAt: after.status === 'FAILED' ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + after.delayMs)),
-    completedAt: after.status === 'FAILED' ? nowMs : null,
+    completedAt: after.status === 'FAILED' || t.cancelRequestedAt !== null ? nowMs : null,
     failures: t.failures + 1,
     lastError: `attempt ${attempt}: worker ${workerId} was lost, its lease ended`,
   };
 }
 
 function* removeCancelled(x: Execution, { id, attempt }: Lost): Steps<void> {
-  const cancelled = (t: TaskRow) => t.attempt === attempt && t.cancelRequestedAt !== null;
+  const cancelled = (t: TaskRow) => t.attempt === attempt && t.removalRequested;
   yield* x.delete(x.tasks.find(id, x), cancelled);
 }
 

@@ -1,9 +1,8 @@
 /** The writes of the scheduler-api. */
 import { partitionOf } from '../../../libs/core/partition.ts';
 import type { Json, TaskPolicy } from '../../../libs/core/task.ts';
-import { names } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
-import { epochMs, recordsIn } from './statement.ts';
+import { epochMs } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SOON_MS = 5_000;
@@ -41,7 +40,7 @@ export const insertTasks: SqlStatement<
         ...{ incarnation: null, workerId: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
         policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
-        result: null,
+        ...{ result: null, removalRequested: false, revision: 0 },
       });
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
@@ -55,34 +54,5 @@ export const insertTasks: SqlStatement<
       scheduled_ms: epochMs(t.scheduledAt),
       created_ms: epochMs(t.createdAt),
     }));
-  },
-};
-
-/** remove-task.sql, functions/remove_task.sql */
-export const removeTask: SqlStatement<[id: number], { result: 'removed' | 'cancelling' | null }> = {
-  name: 'remove-task',
-  *execute(x, id) {
-    const partition = x.tasks.find(id, x)?.visibleTo(x)?.partitionId;
-    x.transaction.lockOwnerTable();
-    if (partition !== undefined)
-      yield* x.select(x.owners.find(partition, x), () => true, 'FOR NO KEY UPDATE');
-
-    x.nextStatement();
-    const target = yield* x.select(x.tasks.find(id, x), () => true, 'FOR UPDATE');
-    if (target === undefined) return [{ result: null }];
-
-    x.nextStatement();
-    const row = x.tasks.find(id, x);
-    const runs = recordsIn(x, new Set([target.partitionId])).some((record) => names(record, target));
-    if (!runs) {
-      yield* x.delete(row, () => true);
-      return [{ result: 'removed' }];
-    }
-    yield* x.update(
-      row,
-      (t) => t.cancelRequestedAt === null,
-      (t) => ({ ...t, cancelRequestedAt: x.nowMs }),
-    );
-    return [{ result: 'cancelling' }];
   },
 };

@@ -1,0 +1,3 @@
+-- Makes a waiting task due now: functions/run_task.sql.
+-- $1 id
+SELECT run_task($1::bigint) AS result
