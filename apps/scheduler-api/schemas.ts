@@ -27,6 +27,7 @@ function parsedBy(
 }
 
 export const MAX_ATTEMPTS = 100;
+export const MAX_PRIORITY = 9;
 export const MAX_BACKOFF_MS = 7 * 86_400_000;
 export const MAX_BACKOFF_FACTOR = 10;
 /** The longest a timer can run: 24.8 days. */
@@ -40,6 +41,7 @@ const changeable = {
   delay: Type.Optional(parsedBy(parseDelay)),
   payload: Type.Optional(Type.Unsafe<Json>(Type.Unknown())),
   maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ATTEMPTS })),
+  priority: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_PRIORITY })),
 };
 
 /** `PATCH /tasks/:id`. */
@@ -79,6 +81,7 @@ const submittedTask = {
   payload: Type.Unsafe<Json>(Type.Unknown()),
   key: nullable(Type.String()),
   attempt: Type.Integer(),
+  priority: Type.Integer(),
   maxAttempts: Type.Integer(),
   backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
   timeoutMs: nullable(Type.Integer()),
@@ -130,6 +133,7 @@ export function presentSubmittedTask(record: TaskRecord): Static<typeof Submitte
     payload: record.payload,
     key: record.key,
     attempt: record.attempt,
+    priority: record.priority,
     maxAttempts,
     backoff,
     timeoutMs,

@@ -25,6 +25,7 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/scheduledTime': NOT_A_TIME,
   '/delay': NOT_A_DURATION,
   '/maxAttempts': `must be a whole number from 1 to ${schemas.MAX_ATTEMPTS}`,
+  '/priority': `must be a whole number from 0 to ${schemas.MAX_PRIORITY}`,
   '/backoff': 'must be an object of baseMs, maxMs and factor',
   '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
   '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
@@ -41,11 +42,11 @@ const changeShape = Compile(schemas.Change);
  */
 export function readSubmission(body: unknown): Submission {
   const given = checked(submissionShape, body);
-  const { name, payload = null, key = null } = given;
+  const { name, payload = null, key = null, priority = 0 } = given;
   const payloadBytes = checkedBytes(payload);
   const { scheduledAtMs = null, delayMs = null } = readTime(given);
   return {
-    task: { name, key, payload, policy: readPolicy(given), scheduledAtMs, delayMs },
+    task: { name, key, payload, policy: readPolicy(given), priority, scheduledAtMs, delayMs },
     payloadBytes,
   };
 }
@@ -58,9 +59,9 @@ export function readChange(body: unknown): TaskChange {
   const given = checked(changeShape, body);
   if (Object.keys(given).length === 0)
     throw invalidTask([{ pointer: '', detail: 'must name something to change' }]);
-  const { payload, maxAttempts } = given;
+  const { payload, maxAttempts, priority } = given;
   if (payload !== undefined) checkedBytes(payload);
-  return { payload, maxAttempts, ...readTime(given) };
+  return { payload, maxAttempts, priority, ...readTime(given) };
 }
 
 function checked<Schema extends TSchema>(

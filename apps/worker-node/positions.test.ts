@@ -3,7 +3,9 @@ import { Positions } from './positions.ts';
 
 type Task = ReturnType<typeof task>;
 
-const task = (partition: number, dueAtMs: number, id: number) => ({ partition, dueAtMs, id });
+const task = (partition: number, dueAtMs: number, id: number, priority = 0) => ({
+  ...{ partition, dueAtMs, id, priority },
+});
 
 const claimed = (tasks: readonly Task[], oldestRecord = 1) => {
   const held = [...new Set(tasks.map(({ partition }) => partition))];
@@ -17,6 +19,13 @@ describe('positions', () => {
     expect(positions.of(0)).toEqual({ dueAtMs: 20, id: 3 });
     expect(positions.of(1)).toEqual({ dueAtMs: 10, id: 2 });
     expect(positions.of(2)).toBeUndefined();
+  });
+
+  it('are none of what has a priority', () => {
+    const positions = new Positions();
+    positions.claimed(claimed([task(0, 30, 4, 9), task(0, 10, 1), task(1, 10, 2, 1)]));
+    expect(positions.of(0)).toEqual({ dueAtMs: 10, id: 1 });
+    expect(positions.of(1)).toBeUndefined();
   });
 
   it('go back to before what may be waiting, and never forward', () => {

@@ -1,8 +1,8 @@
-import type { Beyond, ClaimResult, Position } from '../../libs/db/stores.ts';
+import type { Beyond, ClaimedTask, ClaimResult, Position } from '../../libs/db/stores.ts';
 
 /** What a claim says of how far it got. */
 interface Claimed extends Pick<ClaimResult, 'held' | 'oldestRecords'> {
-  readonly tasks: readonly { readonly partition: number; readonly dueAtMs: number; readonly id: number }[];
+  readonly tasks: readonly Pick<ClaimedTask, 'partition' | 'dueAtMs' | 'id' | 'priority'>[];
 }
 
 /**
@@ -32,9 +32,10 @@ export class Positions {
     this.#backMeanwhile.clear();
   }
 
-  /** It has taken these tasks, oldest due first. */
+  /** It has taken these tasks, oldest due first among those without a priority. */
   claimed({ tasks, held, oldestRecords }: Claimed): void {
-    for (const { partition, dueAtMs, id } of tasks) this.#after.set(partition, { dueAtMs, id });
+    for (const { partition, dueAtMs, id, priority } of tasks)
+      if (priority === 0) this.#after.set(partition, { dueAtMs, id });
     for (const [index, partition] of held.entries())
       this.#oldestRecord.set(partition, oldestRecords[index] ?? 0);
     for (const [partition, dueAtMs] of this.#backMeanwhile) this.back(partition, dueAtMs);

@@ -36,7 +36,11 @@ type ClaimedColumns = [
   failures: number,
   dueAtMs: number,
   /** Null: scheduled as due, and as is usual. */
-  more: { readonly scheduledAtMs: number; readonly policy: TaskPolicy | null } | null,
+  more: {
+    readonly scheduledAtMs: number;
+    readonly policy: TaskPolicy | null;
+    readonly priority: number;
+  } | null,
   payload?: Json,
 ];
 
@@ -193,6 +197,7 @@ function toClaimedTasks(
         attempt,
         failures,
         policy: more?.policy ?? null,
+        priority: more?.priority ?? 0,
         scheduledAtMs: more?.scheduledAtMs ?? dueAtMs,
         dueAtMs,
         payload,

@@ -32,10 +32,10 @@ export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore 
     cancel: (id) => change(db, cancelTask, [id]),
     retry: (id) => change(db, retryTask, [id]),
     run: (id) => change(db, runTask, [id]),
-    patch: (id, { scheduledAtMs, delayMs, payload, maxAttempts }, versions) =>
+    patch: (id, { scheduledAtMs, delayMs, payload, maxAttempts, priority }, versions) =>
       change(db, patchTask, [
         ...[id, versions, scheduledAtMs, delayMs],
-        ...[payload === undefined ? undefined : toJsonText(payload), maxAttempts],
+        ...[payload === undefined ? undefined : toJsonText(payload), maxAttempts, priority],
       ]),
     cluster: () => storeErrors(readCluster(orm)),
     async ping() {
@@ -87,10 +87,11 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       tasks.map(({ scheduledAtMs }) => scheduledAtMs),
       tasks.map(({ delayMs = null }) => delayMs),
       tasks.map(({ policy = null }) => policy && JSON.stringify(policy)),
+      tasks.map(({ priority = 0 }) => priority),
     ],
   );
   if (rows.length === 0) throw notInitialised();
-  return tasks.map(({ name, key, payload, policy = null }, index) => {
+  return tasks.map(({ name, key, payload, policy = null, priority = 0 }, index) => {
     const row = rows[index];
     invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
     return {
@@ -110,6 +111,7 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       leaseExpiresAtMs: null,
       lastError: null,
       policy,
+      priority,
       result: null,
       revision: 0,
     };
@@ -145,6 +147,7 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       leaseExpiresAtMs: epochMs(workerSession.expiresAt),
       lastError: taskState.lastError,
       policy: taskState.policy,
+      priority: taskState.priority,
       // Raw, as the payload.
       result: sql<Json | null>`${taskState.result}`,
       revision: taskState.revision,

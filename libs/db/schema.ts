@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   integer,
+  smallint,
   jsonb,
   pgTable,
   pgView,
@@ -66,6 +67,7 @@ const taskColumns = {
   result: jsonb('result').$type<Json>(),
   removalRequested: boolean('removal_requested').notNull().default(false),
   revision: integer('revision').notNull().default(0),
+  priority: smallint('priority').notNull().default(0),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

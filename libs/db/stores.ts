@@ -43,6 +43,8 @@ export interface NewTask {
   readonly delayMs?: number | null;
   /** Null: as is usual. */
   readonly policy?: TaskPolicy | null;
+  /** 0 to 9, higher first among what is due in a partition; 0 where not given. */
+  readonly priority?: number;
 }
 
 export interface TaskRecord {
@@ -65,6 +67,7 @@ export interface TaskRecord {
   readonly leaseExpiresAtMs: number | null;
   readonly lastError: string | null;
   readonly policy: TaskPolicy | null;
+  readonly priority: number;
   /** What the handler returned. */
   readonly result: Json | null;
   /** How often users have changed it. */
@@ -103,6 +106,7 @@ export interface TaskChange {
   readonly delayMs?: number | undefined;
   readonly payload?: Json | undefined;
   readonly maxAttempts?: number | undefined;
+  readonly priority?: number | undefined;
 }
 
 export interface TaskStore {
@@ -170,7 +174,7 @@ export interface Held extends PartitionEpoch {
   readonly incarnation: string;
 }
 
-/** A place in a partition's tasks, ordered by due time and then id. */
+/** A place in a partition's tasks without a priority, ordered by due time and then id. */
 export interface Position {
   readonly dueAtMs: number;
   readonly id: TaskId;
@@ -206,6 +210,7 @@ export interface ClaimedTask extends ClaimRecord {
   readonly attempt: number;
   readonly failures: number;
   readonly policy: TaskPolicy | null;
+  readonly priority: number;
   readonly scheduledAtMs: number;
   readonly dueAtMs: number;
   readonly claimedAtMs: number;

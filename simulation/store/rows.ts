@@ -25,6 +25,7 @@ export interface TaskRow {
   readonly result: Json | null;
   readonly removalRequested: boolean;
   readonly revision: number;
+  readonly priority: number;
 }
 
 /** A task runs where a record of its partition names it with the attempt after its row's. */

@@ -132,7 +132,7 @@ export class MemoryTaskStore implements TaskStore {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null }: NewTask): TaskRecord {
+  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null, priority = 0 }: NewTask): TaskRecord {
     this.#lastId += 1;
     const record: TaskRecord = {
       id: this.#lastId,
@@ -151,6 +151,7 @@ export class MemoryTaskStore implements TaskStore {
       leaseExpiresAtMs: null,
       lastError: null,
       policy,
+      priority,
       result: null,
       revision: 0,
     };

@@ -2,7 +2,8 @@
 -- one; null: any. Returns patched, changed where it is of another version, running, completed, failed or cancelled where it
 -- does not wait, or null for an unknown id. Locks: lock_task.
 CREATE OR REPLACE FUNCTION patch_task(
-  task_id bigint, expected text[], new_scheduled_at timestamptz, new_payload jsonb, new_max_attempts integer
+  task_id bigint, expected text[], new_scheduled_at timestamptz, new_payload jsonb, new_max_attempts integer,
+  new_priority smallint
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   locked record;
@@ -26,7 +27,7 @@ BEGIN
   SET scheduled_at = coalesce(new_scheduled_at, t.scheduled_at), due_at = due, payload = coalesce(new_payload, t.payload),
       policy = CASE WHEN new_max_attempts IS NULL THEN t.policy
                     ELSE coalesce(t.policy, '{}') || jsonb_build_object('maxAttempts', new_max_attempts) END,
-      revision = t.revision + 1
+      priority = coalesce(new_priority, t.priority), revision = t.revision + 1
   WHERE t.id = task_id;
   IF due <= now() + interval '5 seconds' THEN
     PERFORM notify_task_due(ARRAY[locked.partition_id], due);

@@ -11,6 +11,12 @@ ALTER TABLE task
   ADD COLUMN revision integer NOT NULL DEFAULT 0;
 UPDATE task SET removal_requested = true WHERE cancel_requested_at IS NOT NULL;
 
+-- Higher first among what is due in a partition. What has a priority is little, and has an index of its own.
+ALTER TABLE task ADD COLUMN priority smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 9);
+DROP INDEX task_due;
+CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0;
+CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id) WHERE status = 'PENDING' AND priority > 0;
+
 -- Their arguments change: cluster-init creates them anew.
 DROP FUNCTION IF EXISTS claim_tasks(
   integer[], bigint[], text[], bigint[], bigint[], bigint[], uuid, text, integer
@@ -31,7 +37,7 @@ SELECT t.id, t.partition_id,
        CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
        coalesce(r.worker_id, t.worker_id) AS worker_id,
        r.epoch, r.claim_id,
-       t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision
+       t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision, t.priority
 FROM task t
 LEFT JOIN LATERAL (
   SELECT c.id, c.claim_id, c.incarnation, c.worker_id, c.epoch, c.claimed_at

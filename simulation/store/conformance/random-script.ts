@@ -209,7 +209,7 @@ class Moves extends Choice {
     const change: TaskChange = this.of([
       { delayMs: 60_000 },
       { payload: { patched: true } },
-      { maxAttempts: 7, delayMs: 0 },
+      { maxAttempts: 7, delayMs: 0, priority: 3 },
     ]);
     const versions = this.of([undefined, ['0.0'], ['0.1', '1.0', '1.1']]);
     return move('patch', { id, change, versions }, ({ tasks }) => tasks.patch(id, change, versions));

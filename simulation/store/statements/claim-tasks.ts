@@ -12,7 +12,8 @@ interface Own extends Held {
 
 const MAX_BYTES = 65_536;
 const SHORT_BYTES = 4_096;
-const byDue = (a: TaskRow, b: TaskRow) => a.dueAt - b.dueAt || a.id - b.id;
+const byUrgency = (a: TaskRow, b: TaskRow) =>
+  b.priority - a.priority || a.dueAt - b.dueAt || a.id - b.id;
 
 /** claim-tasks.sql, functions/claim_tasks.sql */
 export const claimTasks: SqlStatement<
@@ -101,12 +102,13 @@ function findDue(
     const searched = found.get(t.partitionId);
     if (searched === undefined || !wanted(t.name)) continue;
     const { afterDue, afterId } = searched.part;
-    if (t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= afterId)) continue;
+    const passed = t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= afterId);
+    if (passed && t.priority === 0) continue;
     if (!open.some((record) => names(record, t))) searched.tasks.push(t);
   }
   return [...found.values()]
-    .flatMap(({ tasks }) => (tasks.length > each ? tasks.sort(byDue).slice(0, each) : tasks))
-    .sort(byDue)
+    .flatMap(({ tasks }) => (tasks.length > each ? tasks.sort(byUrgency).slice(0, each) : tasks))
+    .sort(byUrgency)
     .slice(0, limit);
 }
 
@@ -123,8 +125,9 @@ function fitting(due: readonly TaskRow[]): { readonly taken: readonly TaskRow[];
 
 /** `texts` */
 function claimed(t: TaskRow): unknown[] {
-  const asUsual = t.scheduledAt === t.dueAt && t.policy === null;
-  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy: t.policy };
+  const { policy, priority } = t;
+  const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0;
+  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority };
   return [
     ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more],
     ...(isShort(t) ? [t.payload] : []),

@@ -37,8 +37,9 @@ export const peekDue: SqlStatement<
       if (filter.includes(t.name) !== listed) continue;
       const index = partitions.indexOf(t.partitionId);
       const afterDue = afterDueMs[index] ?? -Infinity;
-      if (index < 0 || t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= (afterIds[index] ?? 0)))
-        continue;
+      if (index < 0) continue;
+      const passed = t.dueAt < afterDue || (t.dueAt === afterDue && t.id <= (afterIds[index] ?? 0));
+      if (passed && t.priority === 0) continue;
       if (t.dueAt >= (earliest.get(t.partitionId) ?? Infinity)) continue;
       if (!open.some((record) => names(record, t))) earliest.set(t.partitionId, t.dueAt);
     }
@@ -76,6 +77,7 @@ function toRunningRow(t: TaskRow, record: ClaimRecordRow, attempt: number): Runn
     ...{ id: t.id, name: t.name, partition: t.partitionId, attempt, failures: t.failures },
     ...{ record: id, claimId, claimedAtMs, epoch, incarnation },
     policy: t.policy,
+    priority: t.priority,
     scheduledAtMs: epochMs(t.scheduledAt),
     dueAtMs: epochMs(t.dueAt),
     cancelRequested: t.cancelRequestedAt !== null,
@@ -128,6 +130,7 @@ export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
       leaseExpiresAtMs: session === undefined ? null : epochMs(session.expiresAt),
       lastError: t.lastError,
       policy: t.policy,
+      priority: t.priority,
       result: t.result,
       revision: t.revision,
     };

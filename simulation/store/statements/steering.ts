@@ -136,11 +136,12 @@ export const patchTask: SqlStatement<
     delayMs: number | undefined,
     payload: string | undefined,
     maxAttempts: number | undefined,
+    priority: number | undefined,
   ],
   Known<PatchResult>
 > = {
   name: 'patch-task',
-  *execute(x, id, versions, scheduledMs, delayMs, payload, maxAttempts) {
+  *execute(x, id, versions, scheduledMs, delayMs, payload, maxAttempts, priority) {
     const locked = yield* lockTask(x, id);
     if (locked === undefined) return [{ result: null }];
     const { target, change } = locked;
@@ -155,6 +156,7 @@ export const patchTask: SqlStatement<
       ...{ scheduledAt: scheduledAt ?? t.scheduledAt, dueAt, revision: t.revision + 1 },
       payload: payload === undefined ? t.payload : (JSON.parse(payload) as Json),
       policy: maxAttempts === undefined ? t.policy : { ...t.policy, maxAttempts },
+      priority: priority ?? t.priority,
     }));
     if (dueAt <= x.nowMs + SOON_MS) x.transaction.notify([target.partitionId], dueAt);
     return [{ result: 'patched' }];

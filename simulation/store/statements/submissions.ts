@@ -16,11 +16,12 @@ export const insertTasks: SqlStatement<
     scheduled: (number | null)[],
     delays: (number | null)[],
     policies: (string | null)[],
+    priorities: number[],
   ],
   { id: number; partition_id: number; scheduled_ms: number; created_ms: number }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled, delays, policies) {
+  *execute(x, names, keys, payloads, scheduled, delays, policies, priorities) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
     const inserted = names.map((name, index): TaskRow => {
@@ -40,7 +41,7 @@ export const insertTasks: SqlStatement<
         ...{ incarnation: null, workerId: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
         policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
-        ...{ result: null, removalRequested: false, revision: 0 },
+        ...{ result: null, removalRequested: false, revision: 0, priority: priorities[index] ?? 0 },
       });
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
