@@ -76,6 +76,7 @@ export class WorkerUnderTest {
 /** A connection in a transaction that the test ends when it likes: a statement held open. */
 export interface OpenTransaction {
   readonly worker: WorkerUnderTest;
+  readonly tasks: TaskStore;
   readonly client: pg.Client;
   commit(): Promise<void>;
   rollback(): Promise<void>;
@@ -143,6 +144,7 @@ export class DatabaseUnderTest {
     inside.held = worker.held;
     return {
       worker: inside,
+      tasks: postgresTaskStore({ db: client }),
       client,
       async commit() {
         await client.query('COMMIT');
