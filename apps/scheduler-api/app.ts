@@ -90,6 +90,7 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   addHealthRoutes(api, { availability, inTime });
   refuseOtherMethods(api, [
     ...['/tasks', '/tasks/:id', '/tasks/:id/cancel', '/tasks/:id/retry', '/tasks/:id/run'],
+    '/tasks/:id/attempts',
     ...['/cluster', '/healthz', '/readyz'],
   ]);
 

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import type { Static, TSchema } from 'typebox';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
 import type { Json } from '../../libs/core/task.ts';
-import type { PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores.ts';
+import type { AttemptRecord, PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores.ts';
 import { parseDelay } from './delay.ts';
 import { parseScheduledTime } from './scheduled-time.ts';
 
@@ -102,6 +102,23 @@ export const Task = Type.Object({
   result: Type.Unsafe<Json>(Type.Unknown()),
 });
 
+/** `GET /tasks/:id/attempts`, the newest first. */
+export const Attempts = Type.Object({
+  attempts: Type.Array(
+    Type.Object({
+      attempt: Type.Integer(),
+      workerId: Type.String(),
+      epoch: Type.Integer(),
+      startedAt: Type.String(),
+      endedAt: nullable(Type.String()),
+      outcome: nullable(Type.String()),
+      error: nullable(
+        Type.Object({ name: Type.String(), message: Type.String(), stack: Type.Optional(Type.String()) }),
+      ),
+    }),
+  ),
+});
+
 /** The 202 of `DELETE /tasks/:id`. */
 export const CancelRequested = Type.Object({ id: Type.Integer(), cancelRequested: Type.Literal(true) });
 
@@ -150,6 +167,15 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
     leaseExpiresAt: rfc3339OrNull(record.leaseExpiresAtMs),
     lastError: record.lastError,
     result: record.result,
+  };
+}
+
+export function presentAttempts(records: readonly AttemptRecord[]): Static<typeof Attempts> {
+  return {
+    attempts: records.map(({ startedAtMs, endedAtMs, attempt, workerId, epoch, outcome, error }) => ({
+      ...{ attempt, workerId, epoch, startedAt: rfc3339(startedAtMs), endedAt: rfc3339OrNull(endedAtMs) },
+      ...{ outcome, error },
+    })),
   };
 }
 

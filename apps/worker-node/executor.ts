@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import type {
   AttemptEnd,
+  AttemptError,
   ClaimedTask,
   ExecutionStore,
   NameFilter,
@@ -285,12 +286,12 @@ export class Executor {
 
   #threw(task: ClaimedTask, thrown: unknown): AttemptEnd {
     if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
-    if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error: errorText(thrown) };
+    if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error: toAttemptError(thrown) };
     return this.#failed(task, thrown);
   }
 
   #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {
-    const error = errorText(thrown);
+    const error = toAttemptError(thrown);
     const next = afterFailure(task.failures, task.policy, this.#options.random);
     return next.status === 'FAILED'
       ? { kind: 'FAILED', error }
@@ -302,9 +303,9 @@ export class Executor {
     if (attempt?.task !== task || attempt.ended) return;
     attempt.ended = true;
     attempt.giveUp?.cancel();
-    const { id, attempt: number, incarnation, partition, record, claimedAtMs } = task;
+    const { id, attempt: number, epoch, incarnation, partition, record, claimedAtMs } = task;
     const { workerId } = this.#options;
-    this.#outcomes.write({ id, attempt: number, incarnation, partition, record, workerId, claimedAtMs, end });
+    this.#outcomes.write({ id, attempt: number, epoch, incarnation, partition, record, workerId, claimedAtMs, end });
   }
 
   #settled(outcome: Outcome, result: OutcomeResult): void {
@@ -330,6 +331,18 @@ export class Executor {
     if (this.#attempts.get(task.id)?.task === task) this.#attempts.delete(task.id);
     this.#options.onFree();
   }
+}
+
+function toAttemptError(thrown: unknown): AttemptError {
+  const message = errorText(thrown);
+  if (!(thrown instanceof Error)) return { name: typeof thrown, message };
+  const { name, stack } = thrown;
+  // What an error has of these is anybody's guess: some set them.
+  return {
+    name: typeof name === 'string' ? name : 'Error',
+    message,
+    ...(typeof stack === 'string' && { stack }),
+  };
 }
 
 /** What a handler threw, as a text that Postgres takes. It may have thrown anything. */

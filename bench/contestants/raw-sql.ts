@@ -112,7 +112,8 @@ export const peer: Peer = {
       const settled = [...new Set(tasks.map(([, , partition]) => partition))];
       const values = [
         ...[settled, settled.map(() => record)],
-        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => claimedMs)],
+        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => 1)],
+        tasks.map(() => claimedMs),
         ...[INCARNATION, WORKER, [], [], [], []],
       ];
       await finishing.query({ ...finishTasks, values });

@@ -94,6 +94,7 @@ class Backlog {
       records.map(() => tasks[0]?.record),
       tasks.map(({ id }) => id),
       tasks.map(({ attempt }) => attempt),
+      tasks.map(({ epoch }) => epoch),
       tasks.map(({ claimedAtMs }) => claimedAtMs),
       tasks[0]?.incarnation,
       'w',

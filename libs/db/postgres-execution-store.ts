@@ -5,6 +5,7 @@ import type { Database } from './client.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
 import { ANY_NAME } from './stores.ts';
 import type {
+  AttemptError,
   Beyond,
   ClaimedTask,
   ClaimRecord,
@@ -27,6 +28,8 @@ const RECOVER_RECORDS = 100;
 const RECOVER_ROUNDS = 40;
 /** Longer texts of errors are cut: the column is for people. */
 const MAX_ERROR_CHARS = 2_000;
+const MAX_ERROR_NAME_CHARS = 200;
+const MAX_ERROR_STACK_CHARS = 8_000;
 
 type ClaimedColumns = [
   id: number,
@@ -128,6 +131,7 @@ async function finishOfOne(
     records.map(({ record }) => record),
     outcomes.map(({ id }) => id),
     outcomes.map(({ attempt }) => attempt),
+    outcomes.map(({ epoch }) => epoch),
     outcomes.map(({ claimedAtMs }) => claimedAtMs),
     outcomes[0]?.incarnation ?? '',
     outcomes[0]?.workerId ?? '',
@@ -145,14 +149,24 @@ function endColumns(outcomes: readonly Outcome[]): unknown[][] {
   return [
     outcomes.map(({ end }) => end.kind),
     outcomes.map(({ end }) => ('delayMs' in end ? end.delayMs : null)),
-    outcomes.map(({ end }) => ('error' in end ? toStorableText(end.error) : null)),
+    outcomes.map(({ end }) => ('error' in end ? toErrorText(end.error) : null)),
     outcomes.map(({ end }) => ('result' in end ? end.result : null)),
   ];
 }
 
-/** An error's text as the column takes it: no NUL, and not without bounds. */
-function toStorableText(error: string): string {
-  return error.slice(0, MAX_ERROR_CHARS).replaceAll('\0', '\uFFFD');
+/** As JSON that the column takes. */
+function toErrorText(error: string | AttemptError): string {
+  const { name, message, stack } = typeof error === 'string' ? { name: 'Error', message: error } : error;
+  return JSON.stringify({
+    name: toStorableText(name, MAX_ERROR_NAME_CHARS),
+    message: toStorableText(message, MAX_ERROR_CHARS),
+    ...(stack !== undefined && { stack: toStorableText(stack, MAX_ERROR_STACK_CHARS) }),
+  });
+}
+
+/** Without what Postgres' text does not hold, a NUL and half of a surrogate pair, and not without bounds. */
+function toStorableText(text: string, maxChars: number): string {
+  return text.slice(0, maxChars).replace(/\p{Surrogate}|\0/gu, '\uFFFD');
 }
 
 async function recover(

@@ -5,11 +5,11 @@ import { invariant } from '../core/invariant.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { toStoreError } from './pg-errors.ts';
-import { clusterMeta, epochMs, partitionOwner, taskState, workerSession } from './schema.ts';
+import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSession } from './schema.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type { ClusterMeta, NewTask, TaskRecord, TaskStore } from './stores.ts';
+import type { AttemptRecord, ClusterMeta, NewTask, TaskRecord, TaskStore } from './stores.ts';
 
 const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');
@@ -28,6 +28,7 @@ export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore 
     readMeta: () => readMeta(db),
     insert: (tasks) => insert(db, tasks),
     get: (id) => storeErrors(getTask(orm, id)),
+    attempts: (id) => storeErrors(readAttempts(orm, id)),
     remove: (id) => change(db, removeTask, [id]),
     cancel: (id) => change(db, cancelTask, [id]),
     retry: (id) => change(db, retryTask, [id]),
@@ -159,6 +160,42 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
     )
     .where(eq(taskState.id, id));
   return record ?? null;
+}
+
+async function readAttempts(orm: NodePgDatabase, id: number): Promise<AttemptRecord[] | null> {
+  const [task] = await orm
+    .select({
+      status: taskState.status,
+      attempt: taskState.attempt,
+      workerId: taskState.workerId,
+      epoch: taskState.epoch,
+      startedAtMs: epochMs(taskState.startedAt),
+      endedAtMs: epochMs(taskState.completedAt),
+    })
+    .from(taskState)
+    .where(eq(taskState.id, id));
+  if (task === undefined) return null;
+  const kept = await orm
+    .select({
+      attempt: taskAttempt.attempt,
+      workerId: taskAttempt.workerId,
+      epoch: taskAttempt.epoch,
+      startedAtMs: epochMs(taskAttempt.startedAt),
+      endedAtMs: epochMs(taskAttempt.endedAt),
+      outcome: taskAttempt.outcome,
+      error: taskAttempt.error,
+    })
+    .from(taskAttempt)
+    .where(eq(taskAttempt.taskId, id))
+    .orderBy(desc(taskAttempt.attempt));
+  const { status, attempt, workerId, epoch, startedAtMs, endedAtMs } = task;
+  if (status !== 'RUNNING' && status !== 'COMPLETED') return kept;
+  const last = {
+    ...{ attempt, workerId: workerId ?? '', epoch: epoch ?? 0, startedAtMs: startedAtMs ?? 0, error: null },
+    ...(status === 'RUNNING' ? { endedAtMs: null, outcome: null } : { endedAtMs, outcome: status }),
+  };
+  // Read one after the other: it may have ended in between.
+  return [last, ...kept.filter((record) => record.attempt < attempt)];
 }
 
 async function readCluster(orm: NodePgDatabase): ReturnType<TaskStore['cluster']> {

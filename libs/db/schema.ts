@@ -16,6 +16,7 @@ import { sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { SQL } from 'drizzle-orm';
 import type { Json, TaskPolicy, TaskStatus } from '../core/task.ts';
+import type { AttemptError } from './stores.ts';
 
 const time = (name: string) => timestamp(name, { withTimezone: true });
 const count = (name: string) => bigint(name, { mode: 'number' });
@@ -59,6 +60,7 @@ const taskColumns = {
   cancelRequestedAt: time('cancel_requested_at'),
   incarnation: text('incarnation'),
   workerId: text('worker_id'),
+  epoch: count('epoch'),
   name: text('name').notNull(),
   key: text('key'),
   lastError: text('last_error'),
@@ -72,6 +74,22 @@ const taskColumns = {
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */
 export const task = pgTable('task', taskColumns);
+
+/** Attempts that have ended otherwise than COMPLETED. */
+export const taskAttempt = pgTable(
+  'task_attempt',
+  {
+    taskId: count('task_id').notNull(),
+    attempt: integer('attempt').notNull(),
+    workerId: text('worker_id').notNull(),
+    epoch: count('epoch').notNull(),
+    startedAt: time('started_at').notNull(),
+    endedAt: time('ended_at').notNull().defaultNow(),
+    outcome: text('outcome').$type<'FAILED' | 'HANDED_BACK' | 'LOST'>().notNull(),
+    error: jsonb('error').$type<AttemptError>(),
+  },
+  ({ taskId, attempt }) => [primaryKey({ columns: [taskId, attempt] })],
+);
 
 export const claimRecord = pgTable(
   'claim_record',

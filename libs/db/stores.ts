@@ -74,6 +74,18 @@ export interface TaskRecord {
   readonly revision: number;
 }
 
+/** One attempt of a task, as readers see it. */
+export interface AttemptRecord {
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly epoch: number;
+  readonly startedAtMs: number;
+  /** Null: it runs. */
+  readonly endedAtMs: number | null;
+  readonly outcome: 'COMPLETED' | 'FAILED' | 'HANDED_BACK' | 'LOST' | null;
+  readonly error: AttemptError | null;
+}
+
 export interface PartitionView {
   readonly id: number;
   readonly owner: string | null;
@@ -115,6 +127,8 @@ export interface TaskStore {
   /** One multi-row INSERT, committed when it resolves; records in the order of `tasks`. Wakes the owners of what is due soon. */
   insert(tasks: readonly NewTask[]): Promise<TaskRecord[]>;
   get(id: TaskId): Promise<TaskRecord | null>;
+  /** The newest first; of those that did not complete, the last 20. Null for an unknown id. */
+  attempts(id: TaskId): Promise<AttemptRecord[] | null>;
   /** PENDING or ended: removed. RUNNING: marked, and removed when the attempt ends. */
   remove(id: TaskId): Promise<RemoveResult>;
   /** PENDING: CANCELLED. RUNNING: marked, and CANCELLED when the attempt ends, unless it completes. */
@@ -227,16 +241,24 @@ export interface ClaimResult {
   readonly dbNowMs: number;
 }
 
+/** What a handler threw, or what else ended an attempt; each bounded. */
+export interface AttemptError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+}
+
 /** How an attempt ended. `HANDED_BACK`: PENDING again, at once or later, not charged to the failure budget. */
 export type AttemptEnd =
   | { readonly kind: 'COMPLETED'; /** JSON text. */ readonly result?: string | null }
-  | { readonly kind: 'RETRY'; readonly delayMs: number; readonly error: string }
-  | { readonly kind: 'FAILED'; readonly error: string }
+  | { readonly kind: 'RETRY'; readonly delayMs: number; readonly error: string | AttemptError }
+  | { readonly kind: 'FAILED'; readonly error: string | AttemptError }
   | { readonly kind: 'HANDED_BACK'; readonly delayMs?: number };
 
 export interface Outcome {
   readonly id: TaskId;
   readonly attempt: number;
+  readonly epoch: number;
   readonly incarnation: string;
   readonly workerId: string;
   readonly claimedAtMs: number;

@@ -17,6 +17,8 @@ export interface TaskRow {
   readonly cancelRequestedAt: number | null;
   readonly incarnation: string | null;
   readonly workerId: string | null;
+  /** Of the last attempt that has ended. */
+  readonly epoch: number | null;
   readonly name: string;
   readonly key: string | null;
   readonly lastError: string | null;
@@ -44,7 +46,6 @@ export interface ClaimRecordRow {
 /** A row of the view task_state. */
 export interface TaskState extends Omit<TaskRow, 'status'> {
   readonly status: TaskStatus;
-  readonly epoch: number | null;
   readonly claimId: string | null;
   /** The id of the record that names it; no column of the view. */
   readonly record: number | null;
@@ -101,7 +102,7 @@ export function names(
 
 /** The view task_state of one task; `record` names it, if anything does. */
 export function toTaskState(task: TaskRow, record: ClaimRecordRow | undefined): TaskState {
-  if (record === undefined) return { ...task, epoch: null, claimId: null, record: null };
+  if (record === undefined) return { ...task, claimId: null, record: null };
   const { id, claimId, epoch, incarnation, workerId, claimedAt } = record;
   return {
     ...task,

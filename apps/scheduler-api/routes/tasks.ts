@@ -6,7 +6,7 @@ import Type from 'typebox';
 import type { Api } from '../app.ts';
 import type { InTime } from '../deadline.ts';
 import { Problem } from '../problem.ts';
-import { CancelRequested, SubmittedTask, Task, presentSubmittedTask, presentTask } from '../schemas.ts';
+import { Attempts, CancelRequested, SubmittedTask, Task, presentAttempts, presentSubmittedTask, presentTask } from '../schemas.ts';
 import { readChange, readSubmission } from '../submission.ts';
 import type { SubmissionBatcher } from '../submission-batcher.ts';
 
@@ -39,6 +39,13 @@ export function addTaskRoutes(
   api.get('/tasks/:id', { schema: { params, response: { 200: Task } } }, (request, reply) =>
     send(reply, parseTaskId(request.params.id)),
   );
+
+  api.get('/tasks/:id/attempts', { schema: { params, response: { 200: Attempts } } }, async (request) => {
+    const id = parseTaskId(request.params.id);
+    const records = await inTime(store.attempts(id));
+    if (records === null) throw taskNotFound(id);
+    return presentAttempts(records);
+  });
 
   api.patch('/tasks/:id', { schema: { params, response: { 200: Task } } }, async (request, reply) => {
     const id = parseTaskId(request.params.id);

@@ -1,6 +1,7 @@
 import { invariant } from '../../../libs/core/invariant.ts';
 import type { TaskStatus } from '../../../libs/core/task.ts';
 import type {
+  AttemptRecord,
   CancelResult,
   NewTask,
   PatchResult,
@@ -49,6 +50,11 @@ export class MemoryTaskStore implements TaskStore {
   async get(id: number): Promise<TaskRecord | null> {
     await this.ping();
     return this.tasks.get(id) ?? null;
+  }
+
+  async attempts(id: number): Promise<AttemptRecord[] | null> {
+    await this.ping();
+    return this.tasks.has(id) ? [] : null;
   }
 
   async remove(id: number): Promise<RemoveResult> {

@@ -1,11 +1,11 @@
 -- Records how attempts ended, each once, where the task's row still stands one attempt below; then the task waits again
 -- or has ended: as CANCELLED where that was requested and it has not completed; and is gone where its removal was
--- requested, however it ended. Removes the records whose tasks have all
--- ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
+-- requested, however it ended. Removes the records whose tasks have all ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
 --
 -- settled_partitions, settled_records name those records. claimer is the incarnation, and worker its worker, whose
--- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, started_ms, kinds, delays_ms,
--- errors, results (JSON texts); the last four may end before: what has no kind has completed.
+-- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, epochs, started_ms, kinds,
+-- delays_ms, errors ({name, message, stack}) and results, both as JSON texts; the last four may end before: what has no kind
+-- has completed. How others have ended is kept, of a task's last 20 attempts.
 -- Returns the outcomes that count, from 1, where not all do: recorded now, by an earlier call of the same, or the task
 -- is gone. Null: all do.
 --
@@ -13,10 +13,12 @@
 -- the same attempt, one of them finds its record or its row changed. No owner row, so a long task never holds up a move.
 CREATE OR REPLACE FUNCTION finish_tasks(
   settled_partitions integer[], settled_records bigint[],
-  ended_ids bigint[], ended_attempts integer[], started_ms double precision[], claimer text, worker text,
+  ended_ids bigint[], ended_attempts integer[], epochs bigint[], started_ms double precision[], claimer text,
+  worker text,
   kinds text[], delays_ms double precision[], errors text[], results text[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
+  most_kept CONSTANT integer := 20;
   ended_count integer;
   removed bigint[];
   waiting integer[];
@@ -26,9 +28,10 @@ BEGIN
   WHERE c.partition_id = s.partition_id AND c.id = s.id;
 
   WITH outcome AS MATERIALIZED (
-    SELECT o.id, o.attempt, o.started_ms, coalesce(o.kind, 'COMPLETED') AS kind, o.delay_ms, o.error, o.result
-    FROM unnest(ended_ids, ended_attempts, started_ms, kinds, delays_ms, errors, results)
-      AS o (id, attempt, started_ms, kind, delay_ms, error, result)
+    SELECT o.id, o.attempt, o.epoch, o.started_ms, coalesce(o.kind, 'COMPLETED') AS kind, o.delay_ms,
+           o.error::jsonb ->> 'message' AS error, o.result
+    FROM unnest(ended_ids, ended_attempts, epochs, started_ms, kinds, delays_ms, errors, results)
+      AS o (id, attempt, epoch, started_ms, kind, delay_ms, error, result)
     ORDER BY o.id
   ), ended AS (
     UPDATE task t
@@ -41,7 +44,7 @@ BEGIN
                                     date_trunc('milliseconds', now() + o.delay_ms * interval '1 millisecond')) END,
         started_at = to_timestamp(o.started_ms / 1000),
         completed_at = CASE WHEN o.kind IN ('COMPLETED', 'FAILED') OR t.cancel_requested_at IS NOT NULL THEN now() END,
-        incarnation = claimer, worker_id = worker,
+        incarnation = claimer, worker_id = worker, epoch = o.epoch,
         last_error = coalesce(o.error, t.last_error), result = o.result::jsonb
     FROM outcome o
     WHERE t.id = o.id AND t.attempt = o.attempt - 1
@@ -55,8 +58,20 @@ BEGIN
   INTO ended_count, removed, waiting, next_due
   FROM ended;
 
+  IF cardinality(kinds) > 0 THEN
+    INSERT INTO task_attempt (task_id, attempt, worker_id, epoch, started_at, outcome, error)
+    SELECT o.id, o.attempt, worker, o.epoch, to_timestamp(o.started_ms / 1000),
+           CASE o.kind WHEN 'HANDED_BACK' THEN o.kind ELSE 'FAILED' END, o.error::jsonb
+    FROM unnest(ended_ids, ended_attempts, epochs, started_ms, kinds, errors) AS o (id, attempt, epoch, started_ms, kind, error)
+    JOIN task t ON t.id = o.id AND t.attempt = o.attempt AND t.incarnation = claimer
+    WHERE o.kind <> 'COMPLETED'
+    ON CONFLICT DO NOTHING;
+    DELETE FROM task_attempt a USING unnest(ended_ids, ended_attempts) AS o (id, attempt)
+    WHERE a.task_id = o.id AND a.attempt <= o.attempt - most_kept;
+  END IF;
   IF removed IS NOT NULL THEN
     DELETE FROM task WHERE id = ANY (removed);
+    DELETE FROM task_attempt WHERE task_id = ANY (removed);
   END IF;
   IF waiting IS NOT NULL THEN
     PERFORM notify_task_due(waiting, next_due);

@@ -26,6 +26,7 @@ DECLARE
   lost_ids bigint[];
   lost_attempts integer[];
   lost_workers text[];
+  lost_epochs bigint[];
   lost_since timestamptz[];
 BEGIN
   IF EXISTS (SELECT FROM claim_record WHERE partition_id = ANY (partitions) AND incarnation <> ALL (callers)) THEN
@@ -62,10 +63,10 @@ BEGIN
       FOR UPDATE
     ), removed AS (
       DELETE FROM claim_record c USING abandoned a WHERE c.partition_id = a.partition_id AND c.id = a.id
-      RETURNING c.task_ids, c.attempts, c.worker_id, c.claimed_at
+      RETURNING c.task_ids, c.attempts, c.worker_id, c.epoch, c.claimed_at
     )
-    SELECT array_agg(l.id), array_agg(l.attempt), array_agg(r.worker_id), array_agg(r.claimed_at)
-    INTO lost_ids, lost_attempts, lost_workers, lost_since
+    SELECT array_agg(l.id), array_agg(l.attempt), array_agg(r.worker_id), array_agg(r.epoch), array_agg(r.claimed_at)
+    INTO lost_ids, lost_attempts, lost_workers, lost_epochs, lost_since
     FROM removed r CROSS JOIN LATERAL unnest(r.task_ids, r.attempts) AS l (id, attempt);
   END IF;
 
@@ -73,7 +74,8 @@ BEGIN
     RETURN QUERY
       WITH lost AS MATERIALIZED (
         SELECT *
-        FROM unnest(lost_ids, lost_attempts, lost_workers, lost_since) AS l (id, attempt, worker_id, claimed_at)
+        FROM unnest(lost_ids, lost_attempts, lost_workers, lost_epochs, lost_since)
+          AS l (id, attempt, worker_id, epoch, claimed_at)
         ORDER BY id
       ), charged AS MATERIALIZED (
         -- Nobody changes the failures or the policy of a task whose attempt has not ended.
@@ -90,20 +92,30 @@ BEGIN
             due_at = CASE WHEN l.delay_ms IS NULL THEN t.due_at
                           ELSE greatest(t.scheduled_at, date_trunc('milliseconds',
                                  now() + l.delay_ms * interval '1 millisecond')) END,
-            started_at = l.claimed_at, worker_id = l.worker_id,
+            started_at = l.claimed_at, worker_id = l.worker_id, epoch = l.epoch,
             completed_at = CASE WHEN l.delay_ms IS NULL OR t.cancel_requested_at IS NOT NULL THEN now() END,
             failures = t.failures + 1,
             last_error = format('attempt %s: worker %s was lost, its lease ended', l.attempt, l.worker_id),
             incarnation = NULL
         FROM charged l
         WHERE t.id = l.id AND t.attempt = l.attempt - 1
-        RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.removal_requested
+        RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.removal_requested,
+                  t.epoch, t.started_at, t.last_error
+      ), kept AS (
+        INSERT INTO task_attempt (task_id, attempt, worker_id, epoch, started_at, outcome, error)
+        SELECT id, attempt, worker_id, epoch, started_at, 'LOST', jsonb_build_object('name', 'WorkerLost', 'message', last_error)
+        FROM ended WHERE NOT removal_requested
+        ON CONFLICT DO NOTHING
       )
       SELECT e.id, e.partition_id, e.attempt, e.worker_id,
              CASE WHEN e.removal_requested THEN 'REMOVED' ELSE e.status END
       FROM ended e;
-    DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
-    WHERE t.id = l.id AND t.attempt = l.attempt AND t.removal_requested;
+    WITH removed AS (
+      DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
+      WHERE t.id = l.id AND t.attempt = l.attempt AND t.removal_requested
+      RETURNING t.id
+    )
+    DELETE FROM task_attempt WHERE task_id IN (SELECT r.id FROM removed r);
   END IF;
 
   UPDATE worker_session SET expires_at = now() + lease_ms * interval '1 millisecond'

@@ -9,6 +9,7 @@ BEGIN
   END IF;
   IF NOT locked.running THEN
     DELETE FROM task t WHERE t.id = task_id;
+    DELETE FROM task_attempt a WHERE a.task_id = remove_task.task_id;
     RETURN 'removed';
   END IF;
   UPDATE task t SET cancel_requested_at = coalesce(t.cancel_requested_at, now()), removal_requested = true

@@ -17,6 +17,21 @@ DROP INDEX task_due;
 CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0;
 CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id) WHERE status = 'PENDING' AND priority > 0;
 
+-- Attempts that have ended otherwise than COMPLETED; the one that has stands in its task's row. Goes with its task, by
+-- those who remove tasks: a foreign key would look here for each.
+ALTER TABLE task ADD COLUMN epoch bigint;
+CREATE TABLE task_attempt (
+  task_id    bigint NOT NULL,
+  attempt    integer NOT NULL,
+  worker_id  text NOT NULL,
+  epoch      bigint NOT NULL,
+  started_at timestamptz NOT NULL,
+  ended_at   timestamptz NOT NULL DEFAULT now(),
+  outcome    text NOT NULL CHECK (outcome IN ('FAILED', 'HANDED_BACK', 'LOST')),
+  error      jsonb,
+  PRIMARY KEY (task_id, attempt)
+);
+
 -- Their arguments change: cluster-init creates them anew.
 DROP FUNCTION IF EXISTS claim_tasks(
   integer[], bigint[], text[], bigint[], bigint[], bigint[], uuid, text, integer
@@ -36,7 +51,7 @@ SELECT t.id, t.partition_id,
        t.completed_at, t.cancel_requested_at,
        CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
        coalesce(r.worker_id, t.worker_id) AS worker_id,
-       r.epoch, r.claim_id,
+       coalesce(r.epoch, t.epoch) AS epoch, r.claim_id,
        t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision, t.priority
 FROM task t
 LEFT JOIN LATERAL (

@@ -128,9 +128,10 @@ class Moves extends Choice {
       const { attempt = 1, incarnation } = side.database.tasks.get(id) ?? {};
       const [end, claimedAtMs] = [this.of(ends), this.of([1_000, 2_000])];
       return this.chance(0.85)
-        ? { id, attempt, incarnation: incarnation ?? 'a1', workerId: 'a', claimedAtMs, end }
+        ? { id, attempt, epoch: 1, incarnation: incarnation ?? 'a1', workerId: 'a', claimedAtMs, end }
         : {
             id,
+            epoch: 1,
             attempt: this.of([1, 2, 3]),
             incarnation: this.of(INCARNATIONS),
             workerId: 'a',

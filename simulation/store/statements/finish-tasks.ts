@@ -6,6 +6,7 @@ import type { Execution, Steps } from '../execution.ts';
 import type { SqlStatement } from './statement.ts';
 
 interface Outcome {
+  readonly epoch: number;
   readonly ordinal: number;
   readonly id: number;
   readonly attempt: number;
@@ -47,6 +48,7 @@ export const finishTasks: SqlStatement<
     records,
     ids,
     attempts,
+    epochs,
     started,
     incarnation,
     workerId,
@@ -60,9 +62,10 @@ export const finishTasks: SqlStatement<
       yield* x.delete(x.claimRecords.find(key, x), () => true);
     }
     const outcomes = ids.map((id, index): Outcome => ({
+      epoch: epochs[index] ?? 0,
       ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, startedMs: started[index] ?? 0 },
       ...{ kind: kinds[index] ?? 'COMPLETED' },
-      ...{ delayMs: delays[index] ?? null, error: errors[index] ?? null, result: results[index] ?? null },
+      ...{ delayMs: delays[index] ?? null, error: messageOf(errors[index] ?? null), result: results[index] ?? null },
     }));
 
     x.nextStatement();
@@ -107,16 +110,21 @@ function counts(x: Execution, { id, attempt }: Outcome, incarnation: string): bo
 }
 
 function end(t: TaskRow, outcome: Outcome, claimer: Claimer, nowMs: number): TaskRow {
-  const { attempt, startedMs, kind, delayMs, error, result } = outcome;
+  const { attempt, epoch, startedMs, kind, delayMs, error, result } = outcome;
   const cancelled = t.cancelRequestedAt !== null && kind !== 'COMPLETED';
   const status = cancelled ? 'CANCELLED' : kind === 'COMPLETED' || kind === 'FAILED' ? kind : 'PENDING';
   return {
     ...t,
-    ...{ status, attempt, ...claimer, startedAt: startedMs },
+    ...{ status, attempt, epoch, ...claimer, startedAt: startedMs },
     failures: t.failures + (kind === 'RETRY' || kind === 'FAILED' ? 1 : 0),
     dueAt: delayMs === null ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + delayMs)),
     completedAt: status === 'PENDING' ? null : nowMs,
     lastError: error ?? t.lastError,
     result: JSON.parse(result ?? 'null') as Json | null,
   };
+}
+
+/** The history of attempts is no part of the simulation: nothing depends on it. */
+function messageOf(error: string | null): string | null {
+  return error === null ? null : (JSON.parse(error) as { message: string }).message;
 }

@@ -11,6 +11,7 @@ interface Lost {
   readonly id: number;
   readonly attempt: number;
   readonly workerId: string;
+  readonly epoch: number;
   readonly claimedAt: number;
 }
 
@@ -104,9 +105,9 @@ function* removeAbandoned(
   }
   const lost: Lost[] = [];
   for (const record of abandoned) {
-    const { taskIds, attempts, workerId, claimedAt } = record;
+    const { taskIds, attempts, workerId, epoch, claimedAt } = record;
     yield* x.delete(x.claimRecords.find(recordKey(record), x), () => true);
-    lost.push(...taskIds.map((id, index) => ({ id, attempt: attempts[index] ?? 0, workerId, claimedAt })));
+    lost.push(...taskIds.map((id, index) => ({ id, attempt: attempts[index] ?? 0, workerId, epoch, claimedAt })));
   }
   return lost.sort((a, b) => a.id - b.id);
 }
@@ -125,11 +126,11 @@ function* charge(x: Execution, lost: Lost, jitter: number): Steps<Recovered[]> {
 }
 
 function end(t: TaskRow, lost: Lost, jitter: number, nowMs: number): TaskRow {
-  const { attempt, workerId, claimedAt: startedAt } = lost;
+  const { attempt, workerId, epoch, claimedAt: startedAt } = lost;
   const after = afterLoss(t.failures, t.policy, { next: () => jitterOf(jitter, t.id) });
   return {
     ...t,
-    ...{ attempt, workerId, startedAt, incarnation: null },
+    ...{ attempt, workerId, epoch, startedAt, incarnation: null },
     status: t.cancelRequestedAt === null ? after.status : 'CANCELLED',
     dueAt: after.status === 'FAILED' ? t.dueAt : Math.max(t.scheduledAt, Math.floor(nowMs + after.delayMs)),
     completedAt: after.status === 'FAILED' || t.cancelRequestedAt !== null ? nowMs : null,

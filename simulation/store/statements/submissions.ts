@@ -38,7 +38,7 @@ export const insertTasks: SqlStatement<
         scheduledAt,
         createdAt,
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
-        ...{ incarnation: null, workerId: null, name, key, lastError: null },
+        ...{ incarnation: null, workerId: null, epoch: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
         policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
         ...{ result: null, removalRequested: false, revision: 0, priority: priorities[index] ?? 0 },
