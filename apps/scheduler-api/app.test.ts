@@ -245,8 +245,12 @@ describe('faults behind the API', () => {
     });
   });
 
-  it.each([
-    ['away', new StoreUnavailableError('gone'), 'the database cannot be reached: answering 503 until it is back'],
+  it.each<[string, Error, string]>([
+    [
+      'away',
+      new StoreUnavailableError('gone'),
+      'the database cannot be reached: answering 503 until it is back',
+    ],
     ['a fault of ours', new Error('bug'), 'a request failed after it was answered'],
   ])('logs what the database says once nobody waits for it any more: %s', async (_, fault, said) => {
     const { store, post, log } = startApp({ handlerTimeoutMs: 50 });
