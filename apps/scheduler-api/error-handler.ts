@@ -24,7 +24,10 @@ export function faultNotes({
     const problem = toProblem(error);
     if (problem.code === 'internal') {
       const what = { method: request?.method, route: request?.routeOptions.url, fault: traceOf(error) };
-      logger.error(what, request === undefined ? 'a request failed after it was answered' : 'a request failed');
+      logger.error(
+        what,
+        request === undefined ? 'a request failed after it was answered' : 'a request failed',
+      );
     }
     return problem;
   };
