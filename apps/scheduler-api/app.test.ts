@@ -245,7 +245,7 @@ describe('faults behind the API', () => {
     });
   });
 
-  it.each([
+  it.each<[string, Error, string]>([
     [
       'away',
       new StoreUnavailableError('gone'),

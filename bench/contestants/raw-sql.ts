@@ -101,8 +101,7 @@ export const peer: Peer = {
       const claimed = JSON.parse(tasks) as readonly Claimed[];
       backlog = claimed.length === BATCH;
       // Where all was taken, the next is looked for from the beginning: what is committed later may be due earlier.
-      if (!backlog)
-        for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
+      if (!backlog) for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
       else
         for (const [id, , partition, , , dueMs] of claimed)
           [afterDueMs[partition], afterId[partition]] = [dueMs, id];
