@@ -31,6 +31,7 @@ export const finishTasks: SqlStatement<
     settledRecords: number[],
     ids: number[],
     attempts: number[],
+    epochs: number[],
     startedMs: number[],
     incarnation: string,
     workerId: string,
