@@ -15,7 +15,8 @@ describe('GET and DELETE /tasks/:id', () => {
       completedAt: null,
       workerId: null,
       leaseExpiresAt: null,
-      lastError: null,
+      ...{ lastError: null, result: null, timeoutMs: null, priority: 0, maxAttempts: 5 },
+      backoff: { baseMs: 1_000, maxMs: 300_000, factor: 2 },
     });
     store.change(1, {
       status: 'RUNNING',
@@ -97,7 +98,11 @@ describe('GET /cluster', () => {
 describe('what has no route', () => {
   const allowed: [string, string[]][] = [
     ['/tasks', ['POST', 'OPTIONS']],
-    ['/tasks/1', ['DELETE', 'GET', 'HEAD', 'OPTIONS']],
+    ['/tasks/1', ['DELETE', 'GET', 'HEAD', 'PATCH', 'OPTIONS']],
+    ['/tasks/1/attempts', ['GET', 'HEAD', 'OPTIONS']],
+    ['/tasks/1/cancel', ['POST', 'OPTIONS']],
+    ['/tasks/1/retry', ['POST', 'OPTIONS']],
+    ['/tasks/1/run', ['POST', 'OPTIONS']],
     ['/cluster', ['GET', 'HEAD', 'OPTIONS']],
     ['/healthz', ['GET', 'HEAD', 'OPTIONS']],
     ['/readyz', ['GET', 'HEAD', 'OPTIONS']],

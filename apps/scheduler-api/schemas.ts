@@ -81,19 +81,19 @@ const submittedTask = {
   payload: Type.Unsafe<Json>(Type.Unknown()),
   key: nullable(Type.String()),
   attempt: Type.Integer(),
-  priority: Type.Integer(),
-  maxAttempts: Type.Integer(),
-  backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
-  timeoutMs: nullable(Type.Integer()),
   createdAt: Type.String(),
 };
 
 /** The answer to `POST /tasks`. */
 export const SubmittedTask = Type.Object(submittedTask);
 
-/** `GET /tasks/:id`: the same, with what happened since. */
+/** `GET /tasks/:id`: the same, with how it is to be run and what happened since. */
 export const Task = Type.Object({
   ...submittedTask,
+  priority: Type.Integer(),
+  maxAttempts: Type.Integer(),
+  backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
+  timeoutMs: nullable(Type.Integer()),
   startedAt: nullable(Type.String()),
   completedAt: nullable(Type.String()),
   workerId: nullable(Type.String()),
@@ -140,7 +140,6 @@ export const Cluster = Type.Object({
 export const Health = Type.Object({ status: Type.String() });
 
 export function presentSubmittedTask(record: TaskRecord): Static<typeof SubmittedTask> {
-  const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     id: record.id,
     eventName: record.name,
@@ -150,17 +149,15 @@ export function presentSubmittedTask(record: TaskRecord): Static<typeof Submitte
     payload: record.payload,
     key: record.key,
     attempt: record.attempt,
-    priority: record.priority,
-    maxAttempts,
-    backoff,
-    timeoutMs,
     createdAt: rfc3339(record.createdAtMs),
   };
 }
 
 export function presentTask(record: TaskRecord): Static<typeof Task> {
+  const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     ...presentSubmittedTask(record),
+    ...{ priority: record.priority, maxAttempts, backoff, timeoutMs },
     startedAt: rfc3339OrNull(record.startedAtMs),
     completedAt: rfc3339OrNull(record.completedAtMs),
     workerId: record.workerId,

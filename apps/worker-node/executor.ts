@@ -305,7 +305,17 @@ export class Executor {
     attempt.giveUp?.cancel();
     const { id, attempt: number, epoch, incarnation, partition, record, claimedAtMs } = task;
     const { workerId } = this.#options;
-    this.#outcomes.write({ id, attempt: number, epoch, incarnation, partition, record, workerId, claimedAtMs, end });
+    this.#outcomes.write({
+      id,
+      attempt: number,
+      epoch,
+      incarnation,
+      partition,
+      record,
+      workerId,
+      claimedAtMs,
+      end,
+    });
   }
 
   #settled(outcome: Outcome, result: OutcomeResult): void {

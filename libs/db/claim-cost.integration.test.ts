@@ -64,13 +64,22 @@ class Backlog {
   claim(oldestRecord: number | null = null): Promise<number> {
     const { partitions, epochs, incarnations, none } = this.#held();
     const from = partitions.map(() => oldestRecord);
-    const args = [partitions, epochs, incarnations, none, none, from, randomUUID(), 'w', 500];
+    const args = [partitions, epochs, incarnations, none, none, from, randomUUID(), 'w', 500, [], false];
     return this.#cost('claim-tasks', args);
   }
 
   peek(oldestRecord: number | null = null): Promise<number> {
     const { partitions, none } = this.#held();
-    return this.#cost('peek-due', [partitions, none, none, partitions.map(() => oldestRecord), 60_000, []]);
+    return this.#cost('peek-due', [
+      partitions,
+      none,
+      none,
+      partitions.map(() => oldestRecord),
+      60_000,
+      [],
+      [],
+      false,
+    ]);
   }
 
   /** Makes and removes so many records, of which nothing but their traces is left. @returns an id above theirs */

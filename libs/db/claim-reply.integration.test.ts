@@ -90,11 +90,11 @@ describe('the reply of a claim', () => {
       for (;;) {
         const client = await database.begin(a);
         const { rows } = await client.client.query<{ tasks: string }>(
-          'SELECT tasks FROM claim_tasks($1, $2, $3, $4, $4, $4, gen_random_uuid(), $5, $6)',
+          'SELECT tasks FROM claim_tasks($1, $2, $3, $4, $4, $4, gen_random_uuid(), $5, $6, $7, $8)',
           [
             ...[a.held.map((held) => held.partition), a.held.map((held) => held.epoch)],
             ...[a.held.map((held) => held.incarnation), a.held.map(() => null)],
-            ...['a', limit],
+            ...['a', limit, [], false],
           ],
         );
         await client.rollback();

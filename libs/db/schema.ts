@@ -60,7 +60,6 @@ const taskColumns = {
   cancelRequestedAt: time('cancel_requested_at'),
   incarnation: text('incarnation'),
   workerId: text('worker_id'),
-  epoch: count('epoch'),
   name: text('name').notNull(),
   key: text('key'),
   lastError: text('last_error'),
@@ -70,6 +69,7 @@ const taskColumns = {
   removalRequested: boolean('removal_requested').notNull().default(false),
   revision: integer('revision').notNull().default(0),
   priority: smallint('priority').notNull().default(0),
+  epoch: count('epoch'),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

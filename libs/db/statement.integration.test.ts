@@ -18,7 +18,7 @@ describe('a prepared statement, where a pooling proxy has changed the backend un
   afterEach(() => db.end());
   afterAll(() => database.drop());
 
-  const peek = () => run(db, peekDue, [[0], [null], [null], [null], 1_000, []]);
+  const peek = () => run(db, peekDue, [[0], [null], [null], [null], 1_000, [], [], false]);
   const prepared = async () => {
     const { rows } = await db.query<{ name: string }>('SELECT name FROM pg_prepared_statements');
     return rows.map(({ name }) => name);

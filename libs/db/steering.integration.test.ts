@@ -235,15 +235,11 @@ describe('a task', () => {
       const now = Date.now();
       await at('usual', 0, now - 9_000);
       await at('low', 1, now - 5_000);
-      await at('high, late', 9, now - 1_000);
-      await at('high, early', 9, now - 2_000);
+      await at('high', 9, now - 1_000);
+      await at('high, later', 9, now - 1_000);
       await at('high, not due', 9, now + 3_600_000);
       const held = a.held.filter(({ partition }) => partition === 0);
-      expect((await a.claim(3, held)).tasks.map(({ name }) => name)).toEqual([
-        'high, early',
-        'high, late',
-        'low',
-      ]);
+      expect((await a.claim(3, held)).tasks.map(({ name }) => name)).toEqual(['high', 'high, later', 'low']);
       expect(await claimedNames()).toContain('usual');
       expect(await claimedNames()).toEqual([]);
     });

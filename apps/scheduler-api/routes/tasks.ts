@@ -6,7 +6,15 @@ import Type from 'typebox';
 import type { Api } from '../app.ts';
 import type { InTime } from '../deadline.ts';
 import { Problem } from '../problem.ts';
-import { Attempts, CancelRequested, SubmittedTask, Task, presentAttempts, presentSubmittedTask, presentTask } from '../schemas.ts';
+import {
+  Attempts,
+  CancelRequested,
+  SubmittedTask,
+  Task,
+  presentAttempts,
+  presentSubmittedTask,
+  presentTask,
+} from '../schemas.ts';
 import { readChange, readSubmission } from '../submission.ts';
 import type { SubmissionBatcher } from '../submission-batcher.ts';
 

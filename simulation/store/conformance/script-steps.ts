@@ -90,7 +90,15 @@ export const finishAll = (
 ) =>
   does(by, `finish ${ids.join()} ${end.kind}`, ({ execution }) =>
     execution.finish(
-      ids.map((id) => ({ id, attempt: 1, epoch: 1, incarnation: 'a', workerId: 'a', claimedAtMs: 1_000, end })),
+      ids.map((id) => ({
+        id,
+        attempt: 1,
+        epoch: 1,
+        incarnation: 'a',
+        workerId: 'a',
+        claimedAtMs: 1_000,
+        end,
+      })),
       settled,
     ),
   );

@@ -12,8 +12,7 @@ interface Own extends Held {
 
 const MAX_BYTES = 65_536;
 const SHORT_BYTES = 4_096;
-const byUrgency = (a: TaskRow, b: TaskRow) =>
-  b.priority - a.priority || a.dueAt - b.dueAt || a.id - b.id;
+const byUrgency = (a: TaskRow, b: TaskRow) => b.priority - a.priority || a.dueAt - b.dueAt || a.id - b.id;
 
 /** claim-tasks.sql, functions/claim_tasks.sql */
 export const claimTasks: SqlStatement<

@@ -66,7 +66,11 @@ export const finishTasks: SqlStatement<
       epoch: epochs[index] ?? 0,
       ...{ ordinal: index + 1, id, attempt: attempts[index] ?? 0, startedMs: started[index] ?? 0 },
       ...{ kind: kinds[index] ?? 'COMPLETED' },
-      ...{ delayMs: delays[index] ?? null, error: messageOf(errors[index] ?? null), result: results[index] ?? null },
+      ...{
+        delayMs: delays[index] ?? null,
+        error: messageOf(errors[index] ?? null),
+        result: results[index] ?? null,
+      },
     }));
 
     x.nextStatement();

@@ -107,7 +107,9 @@ function* removeAbandoned(
   for (const record of abandoned) {
     const { taskIds, attempts, workerId, epoch, claimedAt } = record;
     yield* x.delete(x.claimRecords.find(recordKey(record), x), () => true);
-    lost.push(...taskIds.map((id, index) => ({ id, attempt: attempts[index] ?? 0, workerId, epoch, claimedAt })));
+    lost.push(
+      ...taskIds.map((id, index) => ({ id, attempt: attempts[index] ?? 0, workerId, epoch, claimedAt })),
+    );
   }
   return lost.sort((a, b) => a.id - b.id);
 }
