@@ -73,6 +73,9 @@ export class Workbench {
     epoch?: number;
     store?: ExecutionStore;
     handler?: Handler['run'];
+    /** Instead, by name. */
+    handlerFor?: (name: string) => Handler;
+    handledNames?: readonly string[];
     concurrency?: number;
     graceMs?: number;
     clock?: Clock;
@@ -91,7 +94,8 @@ export class Workbench {
     const worker = new Worker({
       workerId: options.id,
       store: options.store ?? this.execution,
-      handlerFor: () => ({ run: options.handler ?? (() => Promise.resolve()) }),
+      handlerFor: options.handlerFor ?? (() => ({ run: options.handler ?? (() => Promise.resolve()) })),
+      handledNames: options.handledNames,
       concurrency: options.concurrency ?? 10,
       graceMs: options.graceMs ?? 2_000,
       clock: options.clock ?? systemClock,
@@ -152,7 +156,7 @@ export class Workbench {
       `task ${id} has ended`,
       async () => {
         const task = await this.tasks.get(id);
-        return task !== null && ['COMPLETED', 'FAILED'].includes(task.status) && task;
+        return task !== null && ['COMPLETED', 'FAILED', 'CANCELLED'].includes(task.status) && task;
       },
       { withinMs },
     );

@@ -1,0 +1,200 @@
+/** How attempts go and end, as their tasks and handlers say. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import { deferred } from '../../libs/testing/deferred.ts';
+import { eventually } from '../../libs/testing/eventually.ts';
+import type { Handler } from './handlers/handler.ts';
+import { Workbench } from './testing/worker-under-test.ts';
+
+const ALL = { id: 'w1', partitions: [0, 1, 2, 3] };
+
+describe('an attempt', () => {
+  let bench: Workbench;
+  beforeEach(async () => {
+    bench = await Workbench.open(4);
+  });
+  afterEach(() => bench.close());
+
+  const outcomes = async (id: number) => (await bench.tasks.attempts(id))?.map(({ outcome }) => outcome);
+
+  it('is repeated as often as its task says, and each is told of', async () => {
+    const thrown = Object.assign(new TypeError('no such thing'), { name: 'Odd' });
+    await bench.startWorker({ ...ALL, handler: () => Promise.reject(thrown) });
+    const backoff = { baseMs: 1, maxMs: 1, factor: 1 };
+    const { id } = await bench.submit('x', { policy: { maxAttempts: 3, backoff } });
+    expect(await bench.ended(id)).toMatchObject({ status: 'FAILED', attempt: 3, failures: 3 });
+    const attempts = await bench.tasks.attempts(id);
+    expect(attempts).toMatchObject(
+      [3, 2, 1].map((attempt) => ({
+        ...{ attempt, workerId: 'w1', epoch: 1, outcome: 'FAILED' },
+        error: { name: 'Odd', message: 'no such thing' },
+      })),
+    );
+    expect(attempts?.[0]?.error?.stack).toContain('attempts.integration.test');
+    expect(attempts?.[0]?.endedAtMs).toBeGreaterThanOrEqual(attempts?.[0]?.startedAtMs ?? Infinity);
+  });
+
+  it('that completes at once is told of, with its result', async () => {
+    await bench.startWorker({ ...ALL, handler: () => Promise.resolve('{"sum":6}') });
+    const { id } = await bench.submit('x');
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', result: { sum: 6 } });
+    expect(await bench.tasks.attempts(id)).toMatchObject([
+      { attempt: 1, workerId: 'w1', epoch: 1, outcome: 'COMPLETED', error: null },
+    ]);
+  });
+
+  it('that will never succeed is the last', async () => {
+    await bench.startWorker({ ...ALL, handler: () => Promise.reject(new PermanentFailure('gone')) });
+    const { id } = await bench.submit('x');
+    expect(await bench.ended(id)).toMatchObject({ status: 'FAILED', attempt: 1, lastError: 'gone' });
+  });
+
+  it('that is to be tried again later costs no failure, and waits', async () => {
+    const startedAtMs: number[] = [];
+    await bench.startWorker({
+      ...ALL,
+      handler: () => {
+        startedAtMs.push(performance.now());
+        return startedAtMs.length === 1
+          ? Promise.reject(new RetryLater({ afterMs: 300 }))
+          : Promise.resolve();
+      },
+    });
+    const { id } = await bench.submit('x', { policy: { maxAttempts: 1 } });
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 2, failures: 0 });
+    expect((startedAtMs[1] ?? 0) - (startedAtMs[0] ?? 0)).toBeGreaterThanOrEqual(300);
+    expect(await outcomes(id)).toEqual(['COMPLETED', 'HANDED_BACK']);
+  });
+
+  describe('that takes longer than its task allows', () => {
+    const policy = { maxAttempts: 1, timeoutMs: 100 };
+
+    it('is aborted, and has failed', async () => {
+      await bench.startWorker({
+        ...ALL,
+        handler: (_, { signal }) =>
+          new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => reject(signal.reason as Error)),
+          ),
+      });
+      const { id } = await bench.submit('x', { policy });
+      expect(await bench.ended(id)).toMatchObject({
+        ...{ status: 'FAILED', failures: 1, lastError: 'it took longer than its task allows' },
+      });
+    });
+
+    it('has failed though its handler returns', async () => {
+      await bench.startWorker({
+        ...ALL,
+        handler: (_, { signal }) =>
+          new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+      });
+      const { id } = await bench.submit('x', { policy });
+      expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });
+    });
+
+    it('is given up where its handler does not heed that, and what it does later does not count', async () => {
+      const late = deferred<void>();
+      await bench.startWorker({ ...ALL, handler: () => late.promise });
+      const { id } = await bench.submit('x', { policy });
+      expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });
+      late.resolve();
+      const { id: next } = await bench.submit('y');
+      await bench.ended(next);
+      expect(await bench.tasks.get(id)).toMatchObject({ status: 'FAILED', attempt: 1 });
+    });
+
+    it('or its handler, where the task does not say', async () => {
+      const never = new Promise<void>(() => undefined);
+      await bench.startWorker({ ...ALL, handlerFor: () => ({ timeoutMs: 100, run: () => never }) });
+      const { id } = await bench.submit('x', { policy: { maxAttempts: 1 } });
+      expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });
+    });
+  });
+
+  describe('whose task is cancelled', () => {
+    const running = (id: number) =>
+      eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+        withinMs: 5_000,
+      });
+
+    it('is told, and the task is kept as CANCELLED', async () => {
+      await bench.startWorker({
+        ...ALL,
+        handler: (_, { signal }) =>
+          new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => reject(signal.reason as Error)),
+          ),
+      });
+      const { id } = await bench.submit('x');
+      await running(id);
+      expect(await bench.tasks.cancel(id)).toBe('cancelling');
+      expect(await bench.ended(id)).toMatchObject({ status: 'CANCELLED', lastError: 'cancelled by a user' });
+    });
+
+    it('is given up where its handler does not heed that', async () => {
+      await bench.startWorker({ ...ALL, handler: () => new Promise<void>(() => undefined), graceMs: 0 });
+      const { id } = await bench.submit('x');
+      await running(id);
+      await bench.tasks.cancel(id);
+      expect(await bench.ended(id)).toMatchObject({ status: 'CANCELLED', attempt: 1 });
+    });
+  });
+});
+
+describe('tasks of one name', () => {
+  let bench: Workbench;
+  beforeEach(async () => {
+    bench = await Workbench.open(4);
+  });
+  afterEach(() => bench.close());
+
+  /** A handler whose tasks end when the test lets them. */
+  function gated(concurrency?: number) {
+    const ends: (() => void)[] = [];
+    const seen = { running: 0, most: 0 };
+    const handler: Handler = {
+      ...(concurrency !== undefined && { concurrency }),
+      async run() {
+        seen.running += 1;
+        seen.most = Math.max(seen.most, seen.running);
+        await new Promise<void>((resolve) => ends.push(resolve));
+        seen.running -= 1;
+      },
+    };
+    return { handler, seen, endOne: () => ends.shift()?.() };
+  }
+
+  it('run as many at a time as their handler allows, and hold up no others', async () => {
+    const { handler, seen, endOne } = gated(2);
+    await bench.startWorker({
+      ...ALL,
+      concurrency: 4,
+      handlerFor: (name) => (name === 'few' ? handler : { run: () => Promise.resolve() }),
+    });
+    const few = await Promise.all(Array.from({ length: 8 }, () => bench.submit('few')));
+    await eventually('two run', () => seen.running === 2, { withinMs: 5_000 });
+    const others = await Promise.all(Array.from({ length: 8 }, () => bench.submit('other')));
+    for (const { id } of others) expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED' });
+    expect(seen.running).toBe(2);
+    const timer = setInterval(endOne, 5);
+    try {
+      for (const { id } of few)
+        expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    } finally {
+      clearInterval(timer);
+    }
+    expect(seen.most).toBe(2);
+  });
+
+  it('wait, where nobody here handles them, and cost no attempt', async () => {
+    await bench.startWorker({ ...ALL, handledNames: ['known'] });
+    const { id: unknown } = await bench.submit('unknown');
+    const { id: known } = await bench.submit('known');
+    expect(await bench.ended(known)).toMatchObject({ status: 'COMPLETED' });
+    expect(await bench.tasks.get(unknown)).toMatchObject({ status: 'PENDING', attempt: 0 });
+    await bench.stopWorkers();
+    await bench.startWorker({ ...ALL, id: 'w2', epoch: 2, handledNames: ['unknown'] });
+    expect(await bench.ended(unknown)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+  });
+});
