@@ -151,7 +151,8 @@ async function waitForFormerServer(pgData: string): Promise<void> {
     if (lockFile === undefined || !Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return;
     const program = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
     if (program !== undefined && basename(program.split('\0')[0] ?? '') !== 'postgres') {
-      await rm(join(pgData, 'postmaster.pid'));
+      // Or it is the server, which has just ended (what has no memory any more has no command line), and its file with it.
+      await rm(join(pgData, 'postmaster.pid'), { force: true });
       return;
     }
     const state = lockFile.includes('stopping') ? 'stopping' : 'running';
