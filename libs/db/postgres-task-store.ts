@@ -9,7 +9,7 @@ import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSes
 import { loadStatement, run, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type { AttemptRecord, ClusterMeta, NewTask, TaskRecord, TaskStore } from './stores.ts';
+import type { AttemptRecord, ClusterMeta, NewTask, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
 
 const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');
@@ -87,12 +87,11 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       tasks.map(({ payload }) => toJsonText(payload)),
       tasks.map(({ scheduledAtMs }) => scheduledAtMs),
       tasks.map(({ delayMs = null }) => delayMs),
-      tasks.map(({ policy = null }) => policy && JSON.stringify(policy)),
-      tasks.map(({ priority = 0 }) => priority),
+      tasks.map(toMoreText),
     ],
   );
   if (rows.length === 0) throw notInitialised();
-  return tasks.map(({ name, key, payload, policy = null, priority = 0 }, index) => {
+  return tasks.map(({ name, key, payload, policy = null, priority = 0, tags = null, serial = false }, index) => {
     const row = rows[index];
     invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
     return {
@@ -113,10 +112,24 @@ async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskReco
       lastError: null,
       policy,
       priority,
+      tags,
+      serial,
+      progress: null,
       result: null,
       revision: 0,
     };
   });
+}
+
+/** What is not as usual of a task, as JSON text; null: everything is. */
+function toMoreText({ policy, priority = 0, tags, serial = false }: NewTask): string | null {
+  const more = {
+    ...(policy && { policy }),
+    ...(priority !== 0 && { priority }),
+    ...(tags && { tags }),
+    ...(serial && { serial }),
+  };
+  return Object.keys(more).length === 0 ? null : JSON.stringify(more);
 }
 
 function toJsonText(payload: NewTask['payload']): string {
@@ -149,6 +162,10 @@ async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | nu
       lastError: taskState.lastError,
       policy: taskState.policy,
       priority: taskState.priority,
+      tags: taskState.tags,
+      serial: taskState.serial,
+      progress: sql<TaskProgress | null>`CASE WHEN (${taskState.progress} ->> 'attempt')::integer = ${taskState.attempt}
+        THEN ${taskState.progress} - 'attempt' END`,
       // Raw, as the payload.
       result: sql<Json | null>`${taskState.result}`,
       revision: taskState.revision,

@@ -16,7 +16,7 @@ import { sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { SQL } from 'drizzle-orm';
 import type { Json, TaskPolicy, TaskStatus } from '../core/task.ts';
-import type { AttemptError } from './stores.ts';
+import type { AttemptError, TaskProgress } from './stores.ts';
 
 const time = (name: string) => timestamp(name, { withTimezone: true });
 const count = (name: string) => bigint(name, { mode: 'number' });
@@ -70,6 +70,10 @@ const taskColumns = {
   revision: integer('revision').notNull().default(0),
   priority: smallint('priority').notNull().default(0),
   epoch: count('epoch'),
+  tags: text('tags').array(),
+  serial: boolean('serial').notNull().default(false),
+  blocked: boolean('blocked').notNull().default(false),
+  progress: jsonb('progress').$type<TaskProgress & { readonly attempt: number }>(),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

@@ -45,6 +45,16 @@ export interface NewTask {
   readonly policy?: TaskPolicy | null;
   /** 0 to 9, higher first among what is due in a partition; 0 where not given. */
   readonly priority?: number;
+  readonly tags?: readonly string[] | null;
+  /** Whether it waits for those of its key that are serial too and come before it, by scheduled time and then id. */
+  readonly serial?: boolean;
+}
+
+/** How far a handler says its attempt has got. */
+export interface TaskProgress {
+  /** 0 to 1. */
+  readonly done: number;
+  readonly note: string | null;
 }
 
 export interface TaskRecord {
@@ -68,6 +78,10 @@ export interface TaskRecord {
   readonly lastError: string | null;
   readonly policy: TaskPolicy | null;
   readonly priority: number;
+  readonly tags: readonly string[] | null;
+  readonly serial: boolean;
+  /** Of the current or last attempt. */
+  readonly progress: TaskProgress | null;
   /** What the handler returned. */
   readonly result: Json | null;
   /** How often users have changed it. */

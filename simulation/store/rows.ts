@@ -1,5 +1,6 @@
 /** The rows of the schema's tables (libs/db/migrations), immutable values; times in ms since the Unix epoch. */
 import type { Json, TaskPolicy, TaskStatus } from '../../libs/core/task.ts';
+import type { TaskProgress } from '../../libs/db/stores.ts';
 import { DatabaseError } from './database-error.ts';
 
 /** What runs stands in the records of claims; see {@link TaskState} for both together. */
@@ -28,6 +29,10 @@ export interface TaskRow {
   readonly removalRequested: boolean;
   readonly revision: number;
   readonly priority: number;
+  readonly tags: readonly string[] | null;
+  readonly serial: boolean;
+  readonly blocked: boolean;
+  readonly progress: (TaskProgress & { readonly attempt: number }) | null;
 }
 
 /** A task runs where a record of its partition names it with the attempt after its row's. */

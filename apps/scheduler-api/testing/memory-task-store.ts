@@ -138,7 +138,7 @@ export class MemoryTaskStore implements TaskStore {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null, priority = 0 }: NewTask): TaskRecord {
+  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null, priority = 0, tags = null, serial = false }: NewTask): TaskRecord {
     this.#lastId += 1;
     const record: TaskRecord = {
       id: this.#lastId,
@@ -158,6 +158,9 @@ export class MemoryTaskStore implements TaskStore {
       lastError: null,
       policy,
       priority,
+      tags,
+      serial,
+      progress: null,
       result: null,
       revision: 0,
     };

@@ -17,6 +17,15 @@ DROP INDEX task_due;
 CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0;
 CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id) WHERE status = 'PENDING' AND priority > 0;
 
+-- What users find it by. Tasks of one key that are serial run one at a time: all but the first in line are blocked.
+ALTER TABLE task
+  ADD COLUMN tags text[],
+  ADD COLUMN serial boolean NOT NULL DEFAULT false,
+  ADD COLUMN blocked boolean NOT NULL DEFAULT false;
+
+-- How far its attempt has got, as its handler says: {attempt, done, note}. Of an earlier attempt it says nothing any more.
+ALTER TABLE task ADD COLUMN progress jsonb;
+
 -- Attempts that have ended otherwise than COMPLETED; the one that has stands in its task's row. Goes with its task, by
 -- those who remove tasks: a foreign key would look here for each.
 ALTER TABLE task ADD COLUMN epoch bigint;
@@ -52,7 +61,8 @@ SELECT t.id, t.partition_id,
        CASE WHEN r.id IS NULL THEN t.incarnation ELSE r.incarnation END AS incarnation,
        coalesce(r.worker_id, t.worker_id) AS worker_id,
        coalesce(r.epoch, t.epoch) AS epoch, r.claim_id,
-       t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision, t.priority
+       t.name, t.key, t.last_error, t.payload, t.policy, t.result, t.removal_requested, t.revision, t.priority,
+       t.tags, t.serial, t.blocked, t.progress
 FROM task t
 LEFT JOIN LATERAL (
   SELECT c.id, c.claim_id, c.incarnation, c.worker_id, c.epoch, c.claimed_at

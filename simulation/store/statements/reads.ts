@@ -130,7 +130,8 @@ export const getTask = (id: number): StatementFn<TaskRecord | null> => ({
       leaseExpiresAtMs: session === undefined ? null : epochMs(session.expiresAt),
       lastError: t.lastError,
       policy: t.policy,
-      priority: t.priority,
+      ...{ priority: t.priority, tags: t.tags, serial: t.serial },
+      progress: t.progress?.attempt === t.attempt ? { done: t.progress.done, note: t.progress.note } : null,
       result: t.result,
       revision: t.revision,
     };

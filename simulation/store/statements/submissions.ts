@@ -1,11 +1,15 @@
 /** The writes of the scheduler-api. */
 import { partitionOf } from '../../../libs/core/partition.ts';
-import type { Json, TaskPolicy } from '../../../libs/core/task.ts';
+import type { Json } from '../../../libs/core/task.ts';
 import type { TaskRow } from '../rows.ts';
 import { epochMs } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SOON_MS = 5_000;
+
+type More = Partial<Pick<TaskRow, 'policy' | 'priority' | 'tags' | 'serial'>>;
+
+const parseMore = (text: string | null = null): More => (JSON.parse(text ?? 'null') as More | null) ?? {};
 
 /** insert-tasks.sql */
 export const insertTasks: SqlStatement<
@@ -15,18 +19,18 @@ export const insertTasks: SqlStatement<
     payloads: string[],
     scheduled: (number | null)[],
     delays: (number | null)[],
-    policies: (string | null)[],
-    priorities: number[],
+    more: (string | null)[],
   ],
   { id: number; partition_id: number; scheduled_ms: number; created_ms: number }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled, delays, policies, priorities) {
+  *execute(x, names, keys, payloads, scheduled, delays, more) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
     const inserted = names.map((name, index): TaskRow => {
       const id = transaction.nextTaskId();
       const key = keys[index] ?? null;
+      const { policy = null, priority = 0, tags = null, serial = false } = parseMore(more[index]);
       const scheduledAt = scheduled[index] ?? Math.floor(nowMs) + (delays[index] ?? 0);
       return x.insert(x.tasks, id, {
         id,
@@ -40,8 +44,8 @@ export const insertTasks: SqlStatement<
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
         ...{ incarnation: null, workerId: null, epoch: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
-        policy: JSON.parse(policies[index] ?? 'null') as TaskPolicy | null,
-        ...{ result: null, removalRequested: false, revision: 0, priority: priorities[index] ?? 0 },
+        ...{ policy, priority, tags, serial, blocked: false },
+        ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
