@@ -1,6 +1,6 @@
-import type { NewTask, TaskRecord, TaskStore } from '../../libs/db/stores.ts';
-import { InvalidInputError } from '../../libs/db/stores.ts';
-import { invariant } from '../../libs/core/invariant.ts';
+import type { TaskOnce, TaskRecord } from '../../libs/db/stores.ts';
+import { insertSeparately } from './insert-separately.ts';
+import type { Insertion } from './insert-separately.ts';
 
 export interface BatcherLimits {
   /** One INSERT's rows and payload bytes, at most (a single task may be larger). */
@@ -9,6 +9,8 @@ export interface BatcherLimits {
   /** What may wait for its INSERT, at most. */
   readonly queueTasks: number;
   readonly queueBytes: number;
+  /** How long an Idempotency-Key is remembered. */
+  readonly idempotencyKeyMs: number;
 }
 
 export const BATCHER_LIMITS: BatcherLimits = {
@@ -16,6 +18,7 @@ export const BATCHER_LIMITS: BatcherLimits = {
   batchBytes: 4 * 1024 * 1024,
   queueTasks: 10_000,
   queueBytes: 64 * 1024 * 1024,
+  idempotencyKeyMs: 24 * 3_600_000,
 };
 
 /** The queue is full, or the batcher is closed: nothing was stored. */
@@ -23,8 +26,7 @@ export class SubmissionRefusedError extends Error {
   override name = 'SubmissionRefusedError';
 }
 
-export interface Submission {
-  readonly task: NewTask;
+export interface Submission extends TaskOnce {
   /** Of the payload as JSON text in UTF-8. */
   readonly payloadBytes: number;
 }
@@ -46,7 +48,7 @@ interface Waiting extends Submission {
  * ```
  */
 export class SubmissionBatcher {
-  readonly #store: Pick<TaskStore, 'insert'>;
+  readonly #store: Insertion;
   readonly #limits: BatcherLimits;
   #queue: Waiting[] = [];
   #queuedBytes = 0;
@@ -54,7 +56,7 @@ export class SubmissionBatcher {
   #writing: Promise<void> | null = null;
   #closed = false;
 
-  constructor(options: { readonly store: Pick<TaskStore, 'insert'>; readonly limits: BatcherLimits }) {
+  constructor(options: { readonly store: Insertion; readonly limits: BatcherLimits }) {
     this.#store = options.store;
     this.#limits = options.limits;
   }
@@ -106,19 +108,10 @@ export class SubmissionBatcher {
 
   /** Settles every submission of `batch`; never rejects. */
   async #write(batch: readonly Waiting[]): Promise<void> {
-    try {
-      const records = await this.#store.insert(batch.map(({ task }) => task));
-      invariant(records.length === batch.length, 'insert returns one record a task');
-      batch.forEach(({ resolve }, index) => resolve(records[index] as TaskRecord));
-    } catch (error) {
-      if (error instanceof InvalidInputError && batch.length > 1) {
-        // One poisoned task must not fail its neighbours: nothing was stored, so halve until it stands alone.
-        const middle = batch.length >> 1;
-        await this.#write(batch.slice(0, middle));
-        await this.#write(batch.slice(middle));
-      } else {
-        for (const { reject } of batch) reject(error);
-      }
+    const records = await insertSeparately(this.#store, batch, this.#limits.idempotencyKeyMs);
+    for (const [index, record] of records.entries()) {
+      if (record instanceof Error) batch[index]?.reject(record);
+      else batch[index]?.resolve(record);
     }
   }
 }

@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
+import type { QueryResultRow } from 'pg';
 import { invariant } from '../core/invariant.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
@@ -9,7 +10,7 @@ import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSes
 import { loadStatement, run, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type { AttemptRecord, ClusterMeta, NewTask, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
+import type { AttemptRecord, ClusterMeta, NewTask, TaskOnce, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
 
 const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');
@@ -27,6 +28,7 @@ export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore 
   return {
     readMeta: () => readMeta(db),
     insert: (tasks) => insert(db, tasks),
+    insertOnce: (tasks, keepMs) => insertOnce(db, tasks, keepMs),
     get: (id) => storeErrors(getTask(orm, id)),
     attempts: (id) => storeErrors(readAttempts(orm, id)),
     remove: (id) => change(db, removeTask, [id]),
@@ -76,49 +78,85 @@ async function storeErrors<T>(query: PromiseLike<T>): Promise<T> {
   }
 }
 
+interface InsertedRow {
+  readonly id: number;
+  readonly partition_id: number;
+  readonly created_ms: number;
+  readonly became: 'stored' | 'repeated' | 'reused';
+}
+
 async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskRecord[]> {
-  if (tasks.length === 0) return [];
-  const rows = await run<{ id: number; partition_id: number; scheduled_ms: number; created_ms: number }>(
+  const rows = await insertRows(db, tasks, [], [], 0);
+  return tasks.map((task, index) => toNewRecord(task, rows[index]));
+}
+
+async function insertOnce(
+  db: Database,
+  asked: readonly TaskOnce[],
+  keepMs: number,
+): Promise<(TaskRecord | 'reused')[]> {
+  const rows = await insertRows(
     db,
-    insertTasks,
-    [
-      tasks.map(({ name }) => name),
-      tasks.map(({ key }) => key),
-      tasks.map(({ payload }) => toJsonText(payload)),
-      tasks.map(({ scheduledAtMs }) => scheduledAtMs),
-      tasks.map(({ delayMs = null }) => delayMs),
-      tasks.map(toMoreText),
-    ],
+    asked.map(({ task }) => task),
+    asked.map(({ once }) => once && once.key),
+    asked.map(({ once }) => once && once.fingerprint),
+    keepMs,
   );
-  if (rows.length === 0) throw notInitialised();
-  return tasks.map(({ name, key, payload, policy = null, priority = 0, tags = null, serial = false }, index) => {
+  return asked.map(({ task }, index) => {
     const row = rows[index];
-    invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
-    return {
-      id: row.id,
-      name,
-      key,
-      partitionId: row.partition_id,
-      payload,
-      status: 'PENDING',
-      scheduledAtMs: row.scheduled_ms,
-      createdAtMs: row.created_ms,
-      attempt: 0,
-      failures: 0,
-      startedAtMs: null,
-      completedAtMs: null,
-      workerId: null,
-      leaseExpiresAtMs: null,
-      lastError: null,
-      policy,
-      priority,
-      tags,
-      serial,
-      progress: null,
-      result: null,
-      revision: 0,
-    };
+    return row?.became === 'reused' ? 'reused' : toNewRecord(task, row);
   });
+}
+
+async function insertRows(
+  db: Database,
+  tasks: readonly NewTask[],
+  once: readonly (string | null)[],
+  fingerprints: readonly (string | null)[],
+  keepMs: number,
+): Promise<InsertedRow[]> {
+  if (tasks.length === 0) return [];
+  const rows = await run<InsertedRow & QueryResultRow>(db, insertTasks, [
+    tasks.map(({ name }) => name),
+    tasks.map(({ key }) => key),
+    tasks.map(({ payload }) => toJsonText(payload)),
+    tasks.map(({ scheduledAtMs }) => scheduledAtMs),
+    tasks.map(({ delayMs = null }) => delayMs),
+    tasks.map(toMoreText),
+    ...[once, fingerprints, keepMs],
+  ]);
+  if (rows.length === 0) throw notInitialised();
+  return rows;
+}
+
+/** As it is when it has been stored. */
+function toNewRecord(task: NewTask, row: InsertedRow | undefined): TaskRecord {
+  invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
+  const { name, key, payload, policy = null, priority = 0, tags = null, serial = false } = task;
+  return {
+    id: row.id,
+    name,
+    key,
+    partitionId: row.partition_id,
+    payload,
+    status: 'PENDING',
+    scheduledAtMs: task.scheduledAtMs ?? row.created_ms + (task.delayMs ?? 0),
+    createdAtMs: row.created_ms,
+    attempt: 0,
+    failures: 0,
+    startedAtMs: null,
+    completedAtMs: null,
+    workerId: null,
+    leaseExpiresAtMs: null,
+    lastError: null,
+    policy,
+    priority,
+    tags,
+    serial,
+    progress: null,
+    result: null,
+    revision: 0,
+  };
 }
 
 /** What is not as usual of a task, as JSON text; null: everything is. */

@@ -50,6 +50,19 @@ export interface NewTask {
   readonly serial?: boolean;
 }
 
+/** What is stored once, however often it is asked for. All tasks of one request have the same. */
+export interface Once {
+  readonly key: string;
+  /** Of the request: the same key must not come with another. */
+  readonly fingerprint: string;
+}
+
+export interface TaskOnce {
+  readonly task: NewTask;
+  /** Null: each time. */
+  readonly once: Once | null;
+}
+
 /** How far a handler says its attempt has got. */
 export interface TaskProgress {
   /** 0 to 1. */
@@ -140,6 +153,12 @@ export interface TaskStore {
   readMeta(): Promise<ClusterMeta>;
   /** One multi-row INSERT, committed when it resolves; records in the order of `tasks`. Wakes the owners of what is due soon. */
   insert(tasks: readonly NewTask[]): Promise<TaskRecord[]>;
+  /**
+   * The same, but for tasks whose key was used before: what was stored then by the same request, as it was then, or `reused`
+   * where it was another request's. One who uses a key that another call is about to use waits for that.
+   * @param keepMs how long keys are remembered
+   */
+  insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(TaskRecord | 'reused')[]>;
   get(id: TaskId): Promise<TaskRecord | null>;
   /** The newest first; of those that did not complete, the last 20. Null for an unknown id. */
   attempts(id: TaskId): Promise<AttemptRecord[] | null>;

@@ -1,7 +1,7 @@
 import { DatabaseError } from './database-error.ts';
 import { tryLock } from './row-locks.ts';
 import type { Lockable, Locker, LockMode, Waiter } from './row-locks.ts';
-import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { ClaimRecordRow, IdempotencyKeyRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
 import type { Row, Snapshot, Table } from './table.ts';
 
 export interface Tables {
@@ -9,6 +9,7 @@ export interface Tables {
   readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
+  readonly idempotencyKeys: Table<IdempotencyKeyRow>;
 }
 
 /** A statement on its way: it yields what it has to wait for, and is resumed with the lock in its hands. */
@@ -71,6 +72,7 @@ export class Execution implements Snapshot {
   readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
+  readonly idempotencyKeys: Table<IdempotencyKeyRow>;
   /** now() */
   readonly nowMs: number;
   #command: number;
@@ -84,6 +86,7 @@ export class Execution implements Snapshot {
     this.claimRecords = tables.claimRecords;
     this.owners = tables.owners;
     this.sessions = tables.sessions;
+    this.idempotencyKeys = tables.idempotencyKeys;
     this.nowMs = transaction.nowMs;
   }
 
@@ -156,8 +159,17 @@ export class Execution implements Snapshot {
     return value;
   }
 
-  /** `INSERT … ON CONFLICT DO UPDATE SET set`: of the newest row under `key`, whatever the snapshot shows. */
-  *upsert<T>(table: Table<T>, key: number | string, value: T, set: (existing: T) => T): Steps<T> {
+  /**
+   * `INSERT … ON CONFLICT DO UPDATE SET set WHERE where`: of the newest row under `key`, whatever the snapshot shows.
+   * @returns its new version, or undefined where the row that was there does not match, and is locked
+   */
+  *upsert<T>(
+    table: Table<T>,
+    key: number | string,
+    value: T,
+    set: (existing: T) => T,
+    where: (existing: T) => boolean = () => true,
+  ): Steps<T | undefined> {
     for (;;) {
       const row = table.occupant(key);
       if (row === undefined) return this.insert(table, key, value);
@@ -171,7 +183,7 @@ export class Execution implements Snapshot {
       if (row.writtenBy(this)) {
         throw new DatabaseError('21000', 'ON CONFLICT DO UPDATE command cannot affect row a second time');
       }
-      return this.#write(row, set(newest));
+      return where(newest) ? this.#write(row, set(newest)) : undefined;
     }
   }
 

@@ -74,6 +74,15 @@ export interface SessionRow {
   readonly startedAt: number;
 }
 
+export interface IdempotencyKeyRow {
+  readonly key: string;
+  readonly fingerprint: string;
+  readonly taskIds: readonly number[];
+  readonly partitionIds: readonly number[];
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
 /** The CHECK constraints that a statement could break. */
 export function checkTask({ attempt, failures }: TaskRow): void {
   if (attempt < 0) violated('task_attempt_check');

@@ -42,6 +42,7 @@ export class Server {
     claimRecords: new Table(checkClaimRecord),
     owners: new Table(checkOwner),
     sessions: new Table(checkSession),
+    idempotencyKeys: new Table(() => undefined),
   };
   /** The number of the last commit: a snapshot. */
   lastCommit = 0;
@@ -152,6 +153,8 @@ export class Server {
       this.tables.owners.changes.splice(0),
       this.tables.sessions.changes.splice(0),
     ];
+    // Nobody looks at these.
+    this.tables.idempotencyKeys.changes.length = 0;
     if (taskRows.length + claimRecords.length + owners.length + sessions.length > 0) {
       this.#options.onCommit({
         statement,

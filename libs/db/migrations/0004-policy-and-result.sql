@@ -41,6 +41,20 @@ CREATE TABLE task_attempt (
   PRIMARY KEY (task_id, attempt)
 );
 
+-- What an Idempotency-Key was used for: with what the request says itself, enough to answer it again.
+CREATE TABLE idempotency_key (
+  key           text PRIMARY KEY,
+  fingerprint   text NOT NULL,
+  task_ids      bigint[] NOT NULL,
+  partition_ids integer[] NOT NULL,
+  created_at    timestamptz NOT NULL,
+  expires_at    timestamptz NOT NULL
+);
+CREATE INDEX idempotency_key_expiry ON idempotency_key (expires_at);
+
+-- For applications, see functions/scheduler.submit_task.sql.
+CREATE SCHEMA scheduler;
+
 -- Their arguments change: cluster-init creates them anew.
 DROP FUNCTION IF EXISTS claim_tasks(
   integer[], bigint[], text[], bigint[], bigint[], bigint[], uuid, text, integer

@@ -1,8 +1,9 @@
 /** The writes of the scheduler-api. */
 import { partitionOf } from '../../../libs/core/partition.ts';
 import type { Json } from '../../../libs/core/task.ts';
-import type { TaskRow } from '../rows.ts';
-import { epochMs } from './statement.ts';
+import type { Execution, Steps } from '../execution.ts';
+import type { IdempotencyKeyRow, TaskRow } from '../rows.ts';
+import { byText, epochMs } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SOON_MS = 5_000;
@@ -11,7 +12,15 @@ type More = Partial<Pick<TaskRow, 'policy' | 'priority' | 'tags' | 'serial'>>;
 
 const parseMore = (text: string | null = null): More => (JSON.parse(text ?? 'null') as More | null) ?? {};
 
-/** insert-tasks.sql */
+/** A task that is to be inserted, and the Idempotency-Key that it came with. */
+interface Asked {
+  readonly id: number;
+  readonly partitionId: number;
+  readonly once: string | null;
+  readonly fingerprint: string;
+}
+
+/** insert-tasks.sql and the function insert_tasks */
 export const insertTasks: SqlStatement<
   [
     names: string[],
@@ -20,44 +29,86 @@ export const insertTasks: SqlStatement<
     scheduled: (number | null)[],
     delays: (number | null)[],
     more: (string | null)[],
+    once: (string | null)[],
+    fingerprints: (string | null)[],
+    keepMs: number,
   ],
-  { id: number; partition_id: number; scheduled_ms: number; created_ms: number }
+  { id: number; partition_id: number; created_ms: number; became: string }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled, delays, more) {
+  *execute(x, names, keys, payloads, scheduled, delays, more, once, fingerprints, keepMs) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
-    const inserted = names.map((name, index): TaskRow => {
+    const asked = keys.map((key, index): Asked => {
       const id = transaction.nextTaskId();
-      const key = keys[index] ?? null;
+      const partitionId = partitionOf(key ?? String(id), transaction.partitions);
+      return { id, partitionId, once: once[index] ?? null, fingerprint: fingerprints[index] ?? '' };
+    });
+    const won = yield* takeKeys(x, asked, createdAt, keepMs);
+    x.nextStatement();
+
+    const inserted = asked.flatMap(({ id, partitionId, once: wanted }, index): TaskRow[] => {
+      if (wanted !== null && !won.has(wanted)) return [];
       const { policy = null, priority = 0, tags = null, serial = false } = parseMore(more[index]);
-      const scheduledAt = scheduled[index] ?? Math.floor(nowMs) + (delays[index] ?? 0);
-      return x.insert(x.tasks, id, {
-        id,
-        partitionId: partitionOf(key ?? String(id), transaction.partitions),
-        status: 'PENDING',
-        attempt: 0,
-        failures: 0,
-        dueAt: Math.max(scheduledAt, Math.floor(nowMs)),
-        scheduledAt,
-        createdAt,
+      const scheduledAt = scheduled[index] ?? createdAt + (delays[index] ?? 0);
+      const row = x.insert(x.tasks, id, {
+        ...{ id, partitionId, status: 'PENDING', attempt: 0, failures: 0 },
+        dueAt: Math.max(scheduledAt, createdAt),
+        ...{ scheduledAt, createdAt },
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
-        ...{ incarnation: null, workerId: null, epoch: null, name, key, lastError: null },
+        ...{ incarnation: null, workerId: null, epoch: null, lastError: null },
+        name: names[index] ?? '',
+        key: keys[index] ?? null,
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
         ...{ policy, priority, tags, serial, blocked: false },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
+      return [row];
     });
     const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
     transaction.notify(
       soon.map(({ partitionId }) => partitionId),
       Math.min(...soon.map(({ dueAt }) => dueAt)),
     );
-    return inserted.map((t) => ({
-      id: t.id,
-      partition_id: t.partitionId,
-      scheduled_ms: epochMs(t.scheduledAt),
-      created_ms: epochMs(t.createdAt),
-    }));
+
+    x.nextStatement();
+    return asked.map(({ id, partitionId, once: wanted, fingerprint }) => {
+      const k = wanted === null || won.has(wanted) ? undefined : x.idempotencyKeys.find(wanted, x)?.visibleTo(x);
+      if (k === undefined)
+        return { id, partition_id: partitionId, created_ms: epochMs(createdAt), became: 'stored' };
+      const number = asked.filter((other) => other.once === wanted && other.id < id).length;
+      return {
+        id: k.taskIds[number] ?? id,
+        partition_id: k.partitionIds[number] ?? partitionId,
+        created_ms: epochMs(k.createdAt),
+        became: k.fingerprint === fingerprint ? 'repeated' : 'reused',
+      };
+    });
   },
 };
+
+/** @returns the keys that nobody has used, or not for long */
+function* takeKeys(
+  x: Execution,
+  asked: readonly Asked[],
+  createdAt: number,
+  keepMs: number,
+): Steps<ReadonlySet<string>> {
+  const won = new Set<string>();
+  const keys = new Set(asked.flatMap(({ once }) => once ?? []));
+  for (const key of [...keys].sort(byText)) {
+    const own = asked.filter(({ once }) => once === key);
+    const row: IdempotencyKeyRow = {
+      key,
+      fingerprint: own.map(({ fingerprint }) => fingerprint).sort(byText)[0] ?? '',
+      taskIds: own.map(({ id }) => id),
+      partitionIds: own.map(({ partitionId }) => partitionId),
+      createdAt,
+      expiresAt: x.nowMs + keepMs,
+    };
+    const isOver = (k: IdempotencyKeyRow) => k.expiresAt <= x.nowMs;
+    const stored = yield* x.upsert(x.idempotencyKeys, key, row, () => row, isOver);
+    if (stored !== undefined) won.add(key);
+  }
+  return won;
+}

@@ -1,0 +1,91 @@
+-- Inserts tasks and wakes the owners of what is due within 5 s. Ids grow in the order of the arrays, of which each element is a
+-- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
+-- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
+-- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request;
+-- both arrays may be empty. keep_ms is how long such a key is remembered.
+--
+-- Returns one row a task, in the order given, none where cluster-init has not recorded the partition count. became is stored;
+-- repeated, where its key was used before, by the same request: then id, partition and time are those of that time; or reused,
+-- by another one.
+--
+-- Locks: the keys, in their order: one who inserts the same waits for the other, and then finds what that has stored. A
+-- key that is found is locked as well, so that it is there to be read. NOTIFY's global lock at commit. Of tasks only its own.
+CREATE OR REPLACE FUNCTION insert_tasks(
+  names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
+  once text[], fingerprints text[], keep_ms double precision
+) RETURNS TABLE (id bigint, partition_id integer, created_ms bigint, became text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  at CONSTANT timestamptz := date_trunc('milliseconds', now());
+  ids bigint[];
+  places integer[];
+  won text[];
+  waiting integer[];
+  next_due timestamptz;
+BEGIN
+  SELECT array_agg(i.id), array_agg(partition_of(coalesce(i.key, i.id::text), m.partitions)) INTO ids, places
+  FROM (
+    SELECT nextval('task_id_seq') AS id, k.key FROM unnest(keys) WITH ORDINALITY AS k (key, ordinal) ORDER BY k.ordinal
+  ) AS i
+  CROSS JOIN cluster_meta m;
+  IF ids IS NULL THEN
+    RETURN;
+  END IF;
+
+  IF cardinality(once) > 0 THEN
+    WITH asked AS (
+      SELECT o.key, min(o.fingerprint) AS fingerprint, array_agg(o.id ORDER BY o.id) AS task_ids,
+             array_agg(o.place ORDER BY o.id) AS partition_ids
+      FROM unnest(once, fingerprints, ids, places) AS o (key, fingerprint, id, place)
+      WHERE o.key IS NOT NULL
+      GROUP BY o.key
+    ), stored AS (
+      INSERT INTO idempotency_key AS k (key, fingerprint, task_ids, partition_ids, created_at, expires_at)
+      SELECT a.key, a.fingerprint, a.task_ids, a.partition_ids, at, now() + keep_ms * interval '1 millisecond'
+      FROM asked a ORDER BY a.key
+      ON CONFLICT (key) DO UPDATE
+        SET fingerprint = excluded.fingerprint, task_ids = excluded.task_ids, partition_ids = excluded.partition_ids,
+            created_at = excluded.created_at, expires_at = excluded.expires_at
+        WHERE k.expires_at <= now()
+      RETURNING k.key
+    )
+    SELECT coalesce(array_agg(s.key), '{}') INTO won FROM stored s;
+  END IF;
+
+  WITH inserted AS (
+    INSERT INTO task AS t (id, partition_id, name, key, payload, policy, priority, tags, serial, scheduled_at, due_at)
+    SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
+           i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
+           CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
+           coalesce((i.more -> 'serial')::boolean, false), i.scheduled_at, greatest(i.scheduled_at, at)
+    FROM (
+      SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
+             coalesce(from_epoch_ms(g.scheduled_ms), at + coalesce(g.delay_ms, 0) * interval '1 millisecond') AS scheduled_at
+      FROM unnest(ids, places, names, keys, payloads, scheduled_ms, delays_ms, more, once)
+        AS g (id, place, name, key, payload, scheduled_ms, delay_ms, more, once)
+      WHERE g.once IS NULL OR g.once = ANY (won)
+      OFFSET 0
+    ) AS i
+    RETURNING t.partition_id, t.due_at
+  )
+  SELECT array_agg(n.partition_id), min(n.due_at) INTO waiting, next_due
+  FROM inserted n WHERE n.due_at <= now() + interval '5 seconds';
+  IF waiting IS NOT NULL THEN
+    PERFORM notify_task_due(waiting, next_due);
+  END IF;
+
+  IF won IS NULL THEN
+    RETURN QUERY SELECT u.id, u.place, epoch_ms(at), 'stored' FROM unnest(ids, places) AS u (id, place);
+  ELSE
+    RETURN QUERY
+      SELECT coalesce(k.task_ids[o.number], o.id), coalesce(k.partition_ids[o.number], o.place),
+             epoch_ms(coalesce(k.created_at, at)),
+             CASE WHEN k.key IS NULL THEN 'stored' WHEN k.fingerprint = o.fingerprint THEN 'repeated' ELSE 'reused' END
+      FROM (
+        SELECT u.*, row_number() OVER (PARTITION BY u.once ORDER BY u.id) AS number
+        FROM unnest(ids, places, once, fingerprints) AS u (id, place, once, fingerprint)
+      ) AS o
+      LEFT JOIN idempotency_key k ON k.key = o.once AND o.once <> ALL (won)
+      ORDER BY o.id;
+  END IF;
+END $$;
