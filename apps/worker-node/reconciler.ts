@@ -21,6 +21,8 @@ export interface ReconcilerOptions {
 
 /** Where nothing runs here and no claim was lost, there is nothing to compare; looked at now and then all the same. */
 const IDLE_LOOK_MS = 10_000;
+/** Of all the time, at most, that looks may take: what has ended is gone over as well until a vacuum has passed. */
+const SHARE = 0.05;
 
 const attemptOf = ({ id, attempt }: { id: number; attempt: number }) => `${id}/${attempt}`;
 
@@ -38,6 +40,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   #suspects = new Set<string>();
   #lookedAtMs = -Infinity;
+  #notBeforeMs = -Infinity;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -77,6 +80,7 @@ export class Reconciler {
   #mayDiffer(): boolean {
     const { executor, claimLostAtMs, clock } = this.#options;
     const nowMs = clock.monotonicMs();
+    if (nowMs < this.#notBeforeMs) return false;
     return (
       executor.inFlight > 0 ||
       this.#suspects.size > 0 ||
@@ -86,11 +90,13 @@ export class Reconciler {
   }
 
   async #rows(): Promise<RunningRow[]> {
-    const { store, availability, ownIncarnations } = this.#options;
+    const { store, availability, ownIncarnations, clock } = this.#options;
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
+    const beganAtMs = clock.monotonicMs();
     const rows = await availability.once('running', () => store.running(incarnations));
-    this.#lookedAtMs = this.#options.clock.monotonicMs();
+    this.#lookedAtMs = clock.monotonicMs();
+    this.#notBeforeMs = beganAtMs + (this.#lookedAtMs - beganAtMs) / SHARE;
     const running = new Set(rows.map(({ incarnation }) => incarnation));
     for (const incarnation of incarnations)
       if (!running.has(incarnation)) ownIncarnations.runsNothing(incarnation);
