@@ -52,6 +52,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'claim tells of the newest record',
+    safeguard: 'what is looked at from then on is all that stands',
+    file: CLAIM,
+    find: 'Math.min(...ids)',
+    replace: 'Math.max(...ids)',
+  },
+  {
     name: 'claim takes what runs',
     safeguard: 'what a record names is left alone, whosever it is',
     file: CLAIM,
@@ -171,6 +178,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVER,
     find: 'if (locked === undefined) continue;\n    yield*',
     replace: 'if (locked === undefined || locked.leaseMs > 0) continue;\n    yield*',
+  },
+  {
+    name: 'removal in one statement',
+    safeguard: 'what runs is looked for by a snapshot that is younger than the lock of the owner row',
+    file: 'simulation/store/statements/submissions.ts',
+    find: '    x.nextStatement();\n    const target = ',
+    replace: '    const target = ',
+    also: {
+      file: 'simulation/store/statements/submissions.ts',
+      find: '    x.nextStatement();\n    const row = ',
+      replace: '    const row = ',
+    },
   },
   {
     name: 'recovery without looking at the lease',
