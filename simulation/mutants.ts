@@ -17,6 +17,8 @@ const RECOVER = 'simulation/store/statements/recover-tasks.ts';
 const PARTITIONS = 'simulation/store/statements/partitions.ts';
 const SUBMISSIONS = 'simulation/store/statements/submissions.ts';
 const RUNNER = 'apps/worker-node/partition-runner.ts';
+const STEERING = 'simulation/store/statements/steering.ts';
+const LOOK_BACK = 'apps/worker-node/look-back.ts';
 
 /**
  * Those of SQL statements change their twins in simulation/store, which the conformance suite holds to the real ones.
@@ -49,6 +51,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: CLAIM,
     find: '    x.nextStatement();\n',
     replace: '',
+  },
+  {
+    name: 'claim tells of the newest record',
+    safeguard: 'what is looked at from then on is all that stands',
+    file: CLAIM,
+    find: 'Math.min(...ids)',
+    replace: 'Math.max(...ids)',
   },
   {
     name: 'claim takes what runs',
@@ -170,6 +179,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVER,
     find: 'if (locked === undefined) continue;\n    yield*',
     replace: 'if (locked === undefined || locked.leaseMs > 0) continue;\n    yield*',
+  },
+  {
+    name: 'removal in one statement',
+    safeguard: 'what runs is looked for by a snapshot that is younger than the lock of the owner row',
+    file: STEERING,
+    find: '  x.nextStatement();\n  const target = ',
+    replace: '  const target = ',
+    also: { file: STEERING, find: '  x.nextStatement();\n  const row', replace: '  const row' },
   },
   {
     name: 'recovery without looking at the lease',
@@ -353,9 +370,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'polls look only beyond positions',
     safeguard: 'whatever lies before a position is found, whatever was notified',
-    file: RUNNER,
-    find: "this.#peekFrom = this.#polledAtMs >= this.#rescanAtMs ? 'BEGINNING' : 'RECENTLY';",
-    replace: "this.#peekFrom = 'RECENTLY';",
+    file: LOOK_BACK,
+    find: "everything && !this.#underWay.has('BEGINNING') ? 'BEGINNING' : 'RECENTLY'",
+    replace: "everything ? 'RECENTLY' : 'RECENTLY'",
     also: { file: RUNNER, find: 'LATE_COMMIT_MS = 20_000;', replace: 'LATE_COMMIT_MS = 0;' },
   },
   {
@@ -382,8 +399,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'notifications are the only wake-up',
     safeguard: 'every partition is polled, whatever was notified',
-    file: RUNNER,
-    find: 'return Math.max(0, this.#polledAtMs + pollMs - this.#options.clock.monotonicMs());',
-    replace: 'return this.#polledAtMs < 0 ? 0 : 600_000;',
+    file: LOOK_BACK,
+    find: 'return Math.max(0, this.#beganAtMs + everyMs - this.#clock.monotonicMs());',
+    replace: 'return this.#beganAtMs < 0 ? 0 : 600_000 + everyMs;',
   },
 ];

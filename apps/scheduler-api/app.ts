@@ -5,23 +5,27 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
+import type { Socket } from 'node:net';
 import { fastify } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { TaskStore } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import { BulkWriter } from './bulk-writer.ts';
 import { deadline } from './deadline.ts';
 import { addErrorHandling, createErrorHandler, faultNotes, handleClientError } from './error-handler.ts';
 import { drainOnClose } from './drain.ts';
-import { addJsonParser } from './json-body.ts';
+import { addBodyParsers } from './json-body.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { refuseOtherMethods } from './routes/methods.ts';
+import { addSubmissionRoutes } from './routes/submissions.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { StoreAvailability } from './store-availability.ts';
 import type { BatcherLimits } from './submission-batcher.ts';
 import { BATCHER_LIMITS, SubmissionBatcher } from './submission-batcher.ts';
+import { submissionStream } from './submission-stream.ts';
 
 export type Api = FastifyInstance<
   RawServerDefault,
@@ -41,14 +45,14 @@ export interface AppOptions {
 export interface ApiLimits extends BatcherLimits {
   /** How long a request may take to be answered; only a database that hangs takes so long. */
   readonly handlerTimeoutMs: number;
+  /** A request must have arrived in full within this; one of lines, its next line. */
+  readonly requestTimeoutMs: number;
 }
 
-const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000 };
+const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000, requestTimeoutMs: 30_000 };
 
 /** A payload at its limit may be written three times as long, in escapes; and there is the rest of the task. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
-/** A request must have arrived in full within this. */
-const REQUEST_TIMEOUT_MS = 30_000;
 
 /**
  * The HTTP API over a store; it does not listen yet. Its `close()` stops accepting connections, lets the requests
@@ -58,6 +62,10 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   const limits = { ...API_LIMITS, ...given };
   const availability = new StoreAvailability({ store, clock, logger });
   const batcher = new SubmissionBatcher({ store, limits });
+  const writer = new BulkWriter({ store, idempotencyKeyMs: limits.idempotencyKeyMs });
+  const stopping = new AbortController();
+  /** Connections whose request is never late: it has a patience of its own. */
+  const streaming = new WeakSet<Socket>();
   const noteFault = faultNotes({ logger, availability });
   const inTime = deadline(clock, limits.handlerTimeoutMs, noteFault);
   const answerError = createErrorHandler(noteFault);
@@ -66,7 +74,7 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     // All logging is ours: the framework's quotes requests.
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: limits.requestTimeoutMs,
     // While stopping, what arrives on a connection that is still open is served like anything else.
     return503OnClosing: false,
     routerOptions: {
@@ -77,19 +85,41 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
       ignoreDuplicateSlashes: true,
     },
     // Node's own refusal would have no body.
-    http: { requireHostHeader: false },
+    http: { requireHostHeader: false, connectionsCheckingInterval: limits.requestTimeoutMs / 4 },
     frameworkErrors: answerError,
-    clientErrorHandler: handleClientError,
+    clientErrorHandler: (error, socket) => {
+      if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT' || !streaming.has(socket))
+        handleClientError(error, socket);
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
   api.setValidatorCompiler(TypeBoxValidatorCompiler);
 
   addErrorHandling(api, answerError);
-  addJsonParser(api);
-  addTaskRoutes(api, { store, batcher, inTime });
+  addBodyParsers(api);
+  addSubmissionRoutes(api, {
+    ...{ batcher, writer, inTime },
+    stream: (body, request) => {
+      streaming.add(request.raw.socket);
+      const toProblem = (error: unknown) => noteFault(error, request);
+      return submissionStream(body, {
+        ...{ writer, clock, toProblem, maxLineBytes: BODY_LIMIT_BYTES, idleMs: limits.requestTimeoutMs },
+        stopping: stopping.signal,
+      });
+    },
+  });
+  addTaskRoutes(api, { store, inTime });
   addClusterRoutes(api, { store, inTime });
   addHealthRoutes(api, { availability, inTime });
   refuseOtherMethods(api, [
-    ...['/tasks', '/tasks/:id', '/tasks/:id/cancel', '/tasks/:id/retry', '/tasks/:id/run'],
+    ...[
+      '/tasks',
+      '/jobs',
+      '/tasks/batch',
+      '/tasks/:id',
+      '/tasks/:id/cancel',
+      '/tasks/:id/retry',
+      '/tasks/:id/run',
+    ],
     '/tasks/:id/attempts',
     ...['/cluster', '/healthz', '/readyz'],
   ]);
@@ -98,8 +128,13 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   // A database that is away from the start is said at once, not with the first request.
   api.addHook('onListen', () => availability.check().catch(() => undefined));
   drainOnClose(api, { clock, logger });
+  api.addHook('preClose', (done) => {
+    stopping.abort();
+    done();
+  });
   api.addHook('onClose', async () => {
     await batcher.close();
+    await writer.close();
     await availability.close();
   });
   return api;

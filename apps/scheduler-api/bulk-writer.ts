@@ -30,7 +30,9 @@ export class BulkWriter {
    */
   reserve(bytes: number): () => void {
     if (this.#bytes > 0 && this.#bytes + bytes > MAX_BYTES)
-      throw new Problem('overloaded', { detail: 'Nothing was stored: too many large submissions are under way.' });
+      throw new Problem('overloaded', {
+        detail: 'Nothing was stored: too many large submissions are under way.',
+      });
     this.#bytes += bytes;
     let held = bytes;
     return () => {

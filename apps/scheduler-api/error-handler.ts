@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { InvalidInputError, StoreNotInitialisedError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Api } from './app.ts';
+import { unsupportedMediaType } from './json-body.ts';
 import { PROBLEM_CONTENT_TYPE, Problem } from './problem.ts';
 import type { StoreAvailability } from './store-availability.ts';
 import { SubmissionRefusedError } from './submission-batcher.ts';
@@ -94,9 +95,7 @@ function toProblem(error: unknown): Problem {
 function frameworkProblem(error: unknown): Problem {
   switch (codeOf(error)) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new Problem('unsupported-media-type', {
-        detail: 'Send the body as Content-Type: application/json.',
-      });
+      return unsupportedMediaType();
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return new Problem('payload-too-large', {
         detail: 'The body is larger than any task can be.',

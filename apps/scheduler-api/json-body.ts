@@ -2,9 +2,28 @@ import { isUtf8 } from 'node:buffer';
 import type { Api } from './app.ts';
 import { Problem } from './problem.ts';
 
-/** Bodies are JSON and nothing else, as they are: not compressed. */
-export function addJsonParser(api: Api): void {
+/** Lines of JSON, one a task; there is no other name for it yet. */
+export const NDJSON = 'application/x-ndjson';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether its bodies may be lines as well: the handler is given the stream of them. */
+    readonly ndjson?: boolean;
+  }
+}
+
+/** Bodies are JSON, or where a route takes them lines of it, as they are: not compressed. */
+export function addBodyParsers(api: Api): void {
   api.removeAllContentTypeParsers();
+  api.addContentTypeParser(NDJSON, (request, body, done) => {
+    try {
+      if (request.routeOptions.config.ndjson !== true) throw unsupportedMediaType();
+      refuseContentEncoding(request.headers['content-encoding']);
+      done(null, body);
+    } catch (error) {
+      done(error as Problem);
+    }
+  });
   api.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     try {
       refuseContentEncoding(request.headers['content-encoding']);
@@ -12,6 +31,12 @@ export function addJsonParser(api: Api): void {
     } catch (error) {
       done(error as Problem);
     }
+  });
+}
+
+export function unsupportedMediaType(): Problem {
+  return new Problem('unsupported-media-type', {
+    detail: 'Send the body as Content-Type: application/json.',
   });
 }
 

@@ -56,15 +56,20 @@ export class Problem extends Error {
     this.headers = { ...(this.status === 503 ? { 'retry-after': '1' } : {}), ...headers };
   }
 
-  /** The body, as JSON text. */
-  serialize(): string {
-    return JSON.stringify({
+  /** The body. */
+  present(): object {
+    return {
       type: `/problems/${this.code}`,
       title: PROBLEMS[this.code].title,
       status: this.status,
       detail: this.message,
       errors: this.errors,
-    });
+    };
+  }
+
+  /** The same as JSON text. */
+  serialize(): string {
+    return JSON.stringify(this.present());
   }
 }
 

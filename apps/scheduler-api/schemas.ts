@@ -47,26 +47,32 @@ const changeable = {
 /** `PATCH /tasks/:id`. */
 export const Change = Type.Object(changeable, { additionalProperties: false });
 
-/** `POST /tasks`. */
-export const Submission = Type.Object(
-  {
-    name: ShortText,
-    ...changeable,
-    key: Type.Optional(ShortText),
-    backoff: Type.Optional(
-      Type.Object(
-        {
-          baseMs: Type.Optional(BackoffMs),
-          maxMs: Type.Optional(BackoffMs),
-          factor: Type.Optional(Type.Number({ minimum: 1, maximum: MAX_BACKOFF_FACTOR })),
-        },
-        { additionalProperties: false },
-      ),
+export const MAX_TAGS = 16;
+export const MAX_BATCH = 10_000;
+
+/** What can be said of a task besides its name. */
+const submission = {
+  ...changeable,
+  key: Type.Optional(ShortText),
+  tags: Type.Optional(Type.Array(ShortText, { maxItems: MAX_TAGS, uniqueItems: true })),
+  backoff: Type.Optional(
+    Type.Object(
+      {
+        baseMs: Type.Optional(BackoffMs),
+        maxMs: Type.Optional(BackoffMs),
+        factor: Type.Optional(Type.Number({ minimum: 1, maximum: MAX_BACKOFF_FACTOR })),
+      },
+      { additionalProperties: false },
     ),
-    timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TIMEOUT_MS })),
-  },
-  { additionalProperties: false },
-);
+  ),
+  timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TIMEOUT_MS })),
+};
+
+/** `POST /tasks`. */
+export const Submission = Type.Object({ name: ShortText, ...submission }, { additionalProperties: false });
+
+/** `POST /jobs`: the same, in other words. */
+export const Job = Type.Object({ type: ShortText, ...submission }, { additionalProperties: false });
 
 function nullable<S extends TSchema>(schema: S) {
   return Type.Unsafe<Static<S> | null>({ ...schema, nullable: true });
@@ -87,10 +93,16 @@ const submittedTask = {
 /** The answer to `POST /tasks`. */
 export const SubmittedTask = Type.Object(submittedTask);
 
+/** The answer to `POST /tasks/batch`, in the order of the tasks. */
+export const StoredTasks = Type.Array(
+  Type.Object({ id: Type.Integer(), partitionId: Type.Integer(), scheduledTime: Type.String() }),
+);
+
 /** `GET /tasks/:id`: the same, with how it is to be run and what happened since. */
 export const Task = Type.Object({
   ...submittedTask,
   priority: Type.Integer(),
+  tags: Type.Array(Type.String()),
   maxAttempts: Type.Integer(),
   backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
   timeoutMs: nullable(Type.Integer()),
@@ -153,11 +165,19 @@ export function presentSubmittedTask(record: TaskRecord): Static<typeof Submitte
   };
 }
 
+export function presentStoredTask({
+  id,
+  partitionId,
+  scheduledAtMs,
+}: TaskRecord): Static<typeof StoredTasks>[0] {
+  return { id, partitionId, scheduledTime: rfc3339(scheduledAtMs) };
+}
+
 export function presentTask(record: TaskRecord): Static<typeof Task> {
   const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     ...presentSubmittedTask(record),
-    ...{ priority: record.priority, maxAttempts, backoff, timeoutMs },
+    ...{ priority: record.priority, tags: [...(record.tags ?? [])], maxAttempts, backoff, timeoutMs },
     startedAt: rfc3339OrNull(record.startedAtMs),
     completedAt: rfc3339OrNull(record.completedAtMs),
     workerId: record.workerId,

@@ -7,7 +7,11 @@ function start(limits: Partial<typeof BATCHER_LIMITS> = {}) {
   const store = new MemoryTaskStore();
   const batcher = new SubmissionBatcher({ store, limits: { ...BATCHER_LIMITS, ...limits } });
   const submit = (name: string, payloadBytes = 4) =>
-    batcher.submit({ task: { name, key: null, payload: null, scheduledAtMs: null }, payloadBytes });
+    batcher.submit({
+      task: { name, key: null, payload: null, scheduledAtMs: null },
+      once: null,
+      payloadBytes,
+    });
   return { store, batcher, submit };
 }
 

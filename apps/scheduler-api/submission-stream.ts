@@ -32,7 +32,9 @@ export interface SubmissionStreamOptions {
  * Each line but the last is either of these; a last one without a number says why no more lines were read. What has no outcome
  * may have been stored where the connection broke off.
  */
-type Outcome = { line: number; id: number; partitionId: number; scheduledTime: string } | { line?: number; error: unknown };
+type Outcome =
+  | { line: number; id: number; partitionId: number; scheduledTime: string }
+  | { line?: number; error: unknown };
 
 /**
  * Stores the tasks of `body`, at most two chunks of it at a time: while the caller does not read the outcomes, nothing more is
@@ -89,7 +91,10 @@ async function pump(
 }
 
 /** Never rejects. @returns the outcomes in order */
-async function store(lines: readonly Line[], { writer, toProblem }: SubmissionStreamOptions): Promise<string[]> {
+async function store(
+  lines: readonly Line[],
+  { writer, toProblem }: SubmissionStreamOptions,
+): Promise<string[]> {
   const refused = new Map<number, Problem>();
   const asked: (TaskOnce & { readonly line: number })[] = [];
   for (const { number, text } of lines) {
@@ -106,7 +111,8 @@ async function store(lines: readonly Line[], { writer, toProblem }: SubmissionSt
   );
   return lines.map(({ number: line }) => {
     const record = stored.get(line);
-    if (record !== undefined && !(record instanceof Error)) return toText({ line, ...presentStoredTask(record) });
+    if (record !== undefined && !(record instanceof Error))
+      return toText({ line, ...presentStoredTask(record) });
     const problem = refused.get(line) ?? toProblem(record);
     return toText({ line, error: problem.present() });
   });
@@ -114,7 +120,10 @@ async function store(lines: readonly Line[], { writer, toProblem }: SubmissionSt
 
 const tooLong = () => {
   const detail = 'is larger than any task can be';
-  return new Problem('payload-too-large', { detail: `The line ${detail}.`, errors: [{ pointer: '', detail }] });
+  return new Problem('payload-too-large', {
+    detail: `The line ${detail}.`,
+    errors: [{ pointer: '', detail }],
+  });
 };
 
 const toText = (outcome: Outcome): string => `${JSON.stringify(outcome)}\n`;

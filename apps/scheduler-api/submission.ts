@@ -21,6 +21,7 @@ const MUST_BE_SHORT_TEXT = `must be a string of 1 to ${schemas.MAX_TEXT_LENGTH} 
 const MUST_BE: Readonly<Record<string, string>> = {
   '': 'must be an object',
   '/name': MUST_BE_SHORT_TEXT,
+  '/type': MUST_BE_SHORT_TEXT,
   '/key': MUST_BE_SHORT_TEXT,
   '/scheduledTime': NOT_A_TIME,
   '/delay': NOT_A_DURATION,
@@ -30,23 +31,66 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
   '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
   '/backoff/factor': `must be a number from 1 to ${schemas.MAX_BACKOFF_FACTOR}`,
+  '/tags': `must be an array of at most ${schemas.MAX_TAGS} strings that differ`,
+  '/tags/*': MUST_BE_SHORT_TEXT,
   '/timeoutMs': `must be a whole number from 1 to ${schemas.MAX_TIMEOUT_MS}`,
 };
 
 const submissionShape = Compile(schemas.Submission);
+const jobShape = Compile(schemas.Job);
 const changeShape = Compile(schemas.Change);
+
+/** A task that is asked for, all of it in order. */
+export type CheckedTask = Pick<Submission, 'task' | 'payloadBytes'>;
 
 /**
  * What a parsed `POST /tasks` body asks for.
  * @throws Problem `invalid-task` naming everything that is wrong, or `payload-too-large`
  */
-export function readSubmission(body: unknown): Submission {
-  const given = checked(submissionShape, body);
-  const { name, payload = null, key = null, priority = 0 } = given;
+export function readSubmission(body: unknown): CheckedTask {
+  const { name, ...given } = checked(submissionShape, body);
+  return toTask(name, given);
+}
+
+/** The same of `POST /jobs`. */
+export function readJob(body: unknown): CheckedTask {
+  const { type, ...given } = checked(jobShape, body);
+  return toTask(type, given);
+}
+
+/**
+ * What a parsed `POST /tasks/batch` body asks for.
+ * @throws Problem `invalid-task`, or `payload-too-large` where no task is wrong otherwise
+ */
+export function readBatch(body: unknown): CheckedTask[] {
+  if (!Array.isArray(body) || body.length === 0 || body.length > schemas.MAX_BATCH)
+    throw invalidTask([{ pointer: '', detail: `must be an array of 1 to ${schemas.MAX_BATCH} tasks` }]);
+  const tasks: CheckedTask[] = [];
+  const problems: Problem[] = [];
+  const errors: InputError[] = [];
+  for (const [index, item] of body.entries()) {
+    try {
+      tasks.push(readSubmission(item));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      problems.push(error);
+      for (const { pointer, detail } of error.errors ?? [])
+        errors.push({ pointer: `/${index}${pointer}`, detail });
+      if (errors.length >= MAX_ERRORS) break;
+    }
+  }
+  if (problems.length === 0) return tasks;
+  throw problems.every(({ code }) => code === 'payload-too-large')
+    ? payloadTooLarge(errors)
+    : invalidTask(errors);
+}
+
+function toTask(name: string, given: Omit<Static<typeof schemas.Submission>, 'name'>): CheckedTask {
+  const { payload = null, key = null, priority = 0, tags = null } = given;
   const payloadBytes = checkedBytes(payload);
   const { scheduledAtMs = null, delayMs = null } = readTime(given);
   return {
-    task: { name, key, payload, policy: readPolicy(given), priority, scheduledAtMs, delayMs },
+    task: { name, key, payload, policy: readPolicy(given), priority, tags, scheduledAtMs, delayMs },
     payloadBytes,
   };
 }
@@ -80,10 +124,11 @@ function checkedBytes(payload: Json): number {
   const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
   if (payloadBytes <= MAX_PAYLOAD_BYTES) return payloadBytes;
   const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
-  throw new Problem('payload-too-large', {
-    detail: `The payload ${detail}.`,
-    errors: [{ pointer: '/payload', detail }],
-  });
+  throw payloadTooLarge([{ pointer: '/payload', detail }]);
+}
+
+function payloadTooLarge(errors: readonly InputError[]): Problem {
+  return new Problem('payload-too-large', { detail: sentence(errors), errors });
 }
 
 /** When it is to be due; nothing where that is not said. */
@@ -116,12 +161,13 @@ function readPolicy({
 }
 
 function invalidTask(errors: readonly InputError[]): Problem {
+  return new Problem('invalid-task', { detail: sentence(errors), errors: errors.slice(0, MAX_ERRORS) });
+}
+
+function sentence(errors: readonly InputError[]): string {
   const [first] = errors;
   const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
-  return new Problem('invalid-task', {
-    detail: `${where} ${first?.detail ?? 'is not valid'}${errors.length > 1 ? ', and more' : ''}.`,
-    errors: errors.slice(0, MAX_ERRORS),
-  });
+  return `${where} ${first?.detail ?? 'is not valid'}${errors.length > 1 ? ', and more' : ''}.`;
 }
 
 /** Our wording of what the validator found, with the pointer at the member that is meant rather than at its parent. */
@@ -145,7 +191,11 @@ function toInputErrors(error: TLocalizedValidationError): InputError[] {
     case 'maxLength':
     case 'minimum':
     case 'maximum':
-      return [{ pointer: error.instancePath, detail: MUST_BE[error.instancePath] ?? error.message }];
+    case 'maxItems':
+    case 'uniqueItems': {
+      const what = error.instancePath.replace(/\/\d+$/, '/*');
+      return [{ pointer: error.instancePath, detail: MUST_BE[what] ?? error.message }];
+    }
     default:
       // Of a refinement, which words it itself.
       return [{ pointer: error.instancePath, detail: error.message }];

@@ -8,23 +8,18 @@ import type { Availability } from './availability.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
+import { LookBack } from './look-back.ts';
+import type { LookFrom } from './look-back.ts';
 import type { OwnIncarnations } from './own-incarnations.ts';
 import { Positions } from './positions.ts';
 
-/** The safety net: every partition is looked at this often, whatever was notified. */
-const POLL_MS = 1_000;
-const LISTENING_POLL_MS = 2_000;
-/**
- * A poll looks back as far as a transaction may have taken, a statement's timeout, to commit what was due when it began;
- * and now and then through everything, where that is a small share of the time: much may lie there that has ended and
- * that no vacuum can remove while somebody holds a transaction open.
- */
+/** A look back goes as far as a transaction may have taken, a statement's timeout, to commit what was due when it began. */
 export const LATE_COMMIT_MS = 20_000;
-const RESCAN_MS = 5_000;
-const RESCAN_SHARE = 0.05;
+/** After the database was away. */
+const RETRY_MS = 100;
 /** A reply that took longer may be of what is another's by now. By both clocks, as a machine may sleep. */
 const FRESH_REPLY_MS = 500;
-/** How far ahead the loop reads: longer than the poll, so that nothing comes due unread. */
+/** How far ahead the loop reads: longer than it takes until the next look back, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
 /** Of one claim. A record of it is written in each of its partitions: the fewer they are, the less a task costs. */
 const MAX_CLAIM = 500;
@@ -55,20 +50,24 @@ export class PartitionRunner {
   readonly #due = new DueTimes();
   readonly #positions = new Positions();
   #held = new Map<number, Held>();
-  #polledAtMs = -Infinity;
-  #rescanAtMs = -Infinity;
+  readonly #lookBack: LookBack;
   #othersRun = true;
-  /** Where the next peek looks from: claims' positions, or further back. */
-  #peekFrom: 'POSITION' | 'RECENTLY' | 'BEGINNING' = 'POSITION';
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
   #stopped = false;
-  /** Whether notifications reach us. */
-  listening = false;
-
   constructor(options: PartitionRunnerOptions) {
     this.#options = options;
     this.#wakeup = new Wakeup(options.clock);
+    this.#lookBack = new LookBack({
+      look: (from) => this.#lookAtAll(from),
+      clock: options.clock,
+      onEnd: () => this.#wakeup.notify(),
+    });
+  }
+
+  /** Whether notifications reach us. */
+  set listening(listening: boolean) {
+    this.#lookBack.listening = listening;
   }
 
   get held(): readonly Held[] {
@@ -110,18 +109,14 @@ export class PartitionRunner {
 
   /** In these partitions something may be due from that time on, by the database's clock; -Infinity: whenever. */
   expectWork(partitions: readonly number[] | '*', sinceMs: number): void {
-    if (sinceMs === -Infinity) return this.#lookThroughEverything();
-    for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
-      if (!this.#held.has(partition)) continue;
-      this.#due.expect(partition, sinceMs);
-      this.#positions.back(partition, sinceMs);
-    }
-    this.#wakeup.notify();
-  }
-
-  /** With a look and not with a claim, which holds locks. */
-  #lookThroughEverything(): void {
-    this.#rescanAtMs = this.#polledAtMs = -Infinity;
+    // With a look and not with a claim, which holds locks.
+    if (sinceMs === -Infinity) this.#lookBack.want();
+    else
+      for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
+        if (!this.#held.has(partition)) continue;
+        this.#due.expect(partition, sinceMs);
+        this.#positions.back(partition, sinceMs);
+      }
     this.#wakeup.notify();
   }
 
@@ -138,45 +133,38 @@ export class PartitionRunner {
 
   /** Runs until `stop`. Rejects only for a fault that is not the database being away. */
   async run(): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        await this.#round();
-        await this.#wakeup.wait(this.#idleMs());
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) throw error;
-        await this.#wakeup.wait(POLL_MS / 10);
+    try {
+      while (!this.#stopped) {
+        try {
+          await this.#round();
+          await this.#wakeup.wait(this.#idleMs());
+        } catch (error) {
+          if (!(error instanceof StoreUnavailableError)) throw error;
+          await this.#wakeup.wait(RETRY_MS);
+        }
       }
+    } finally {
+      await this.#lookBack.ended();
     }
   }
 
   async #round(): Promise<void> {
-    const { clock, executor, databaseTime } = this.#options;
-    if (this.#untilPollMs() === 0) {
-      this.#polledAtMs = clock.monotonicMs();
-      this.#peekFrom = this.#polledAtMs >= this.#rescanAtMs ? 'BEGINNING' : 'RECENTLY';
-      for (const partition of this.#held.keys()) this.#due.forget(partition);
-    }
+    const { executor, databaseTime } = this.#options;
+    this.#lookBack.poll();
     if (this.#due.hasUnknown) await this.#peek();
     const ready = this.#due.dueAt(databaseTime.nowMs());
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
       await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(MAX_CLAIM, executor.free));
   }
 
+  /** What comes next beyond the positions of claims. */
   async #peek(): Promise<void> {
-    const { store, availability, executor, clock, databaseTime } = this.#options;
     const partitions = this.#due.takeUnknown();
-    const from = this.#peekFrom;
-    const beyond = partitions.map((partition) => this.#peekBeyond(partition));
-    const own = this.#ownIncarnations();
-    const sentAtMs = clock.monotonicMs();
+    this.#positions.looking();
     try {
-      const { dbNowMs, due, othersRun } = await availability.once('peek', () =>
-        store.peek(beyond, HORIZON_MS, own, executor.claimable),
-      );
-      databaseTime.observe(dbNowMs, sentAtMs);
-      this.#peekFrom = 'POSITION';
-      // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
-      if (othersRun || (from !== 'POSITION' && !this.#due.hasUnknown)) this.#othersRun = othersRun;
+      const beyond = partitions.map((partition) => this.#positions.beyond(partition));
+      const { due, othersRun } = await this.#look('peek', beyond);
+      if (othersRun) this.#othersRun = true;
       for (const { partition, dueAtMs } of due) {
         if (!this.#held.has(partition)) continue;
         this.#due.expect(partition, dueAtMs);
@@ -184,20 +172,37 @@ export class PartitionRunner {
       }
     } catch (error) {
       this.#forgetHeld(partitions);
-      this.#peekFrom = 'RECENTLY';
       throw error;
-    } finally {
-      // Where it was too much to be looked through within a statement's timeout, too.
-      const nowMs = clock.monotonicMs();
-      if (from === 'BEGINNING')
-        this.#rescanAtMs = nowMs + Math.max(RESCAN_MS, (nowMs - sentAtMs) / RESCAN_SHARE);
     }
   }
 
-  #peekBeyond(partition: number): Beyond {
+  /** What lies before the positions of claims as well. Other rounds go on meanwhile. */
+  async #lookAtAll(from: LookFrom): Promise<void> {
+    const held = this.#held;
+    const beyond = [...held.keys()].map((partition) => this.#before(partition, from));
+    const { due, othersRun } = await this.#look('look-back', beyond);
+    // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
+    if (othersRun || held === this.#held) this.#othersRun = othersRun;
+    for (const { partition, dueAtMs } of due) {
+      const part = held.get(partition);
+      if (part === undefined || !this.#holds(part)) continue;
+      this.#due.expect(partition, dueAtMs);
+      this.#positions.back(partition, dueAtMs);
+    }
+  }
+
+  async #look(name: string, beyond: readonly Beyond[]): ReturnType<ExecutionStore['peek']> {
+    const { store, availability, executor, clock, databaseTime } = this.#options;
+    const own = this.#ownIncarnations();
+    const sentAtMs = clock.monotonicMs();
+    const seen = await availability.once(name, () => store.peek(beyond, HORIZON_MS, own, executor.claimable));
+    databaseTime.observe(seen.dbNowMs, sentAtMs);
+    return seen;
+  }
+
+  #before(partition: number, from: LookFrom): Beyond {
     const beyond = this.#positions.beyond(partition);
-    if (this.#peekFrom === 'POSITION' || beyond.after === undefined) return beyond;
-    if (this.#peekFrom === 'BEGINNING') return { ...beyond, after: undefined };
+    if (from === 'BEGINNING' || beyond.after === undefined) return { ...beyond, after: undefined };
     const recentMs = Math.floor(this.#options.databaseTime.nowMs() - LATE_COMMIT_MS);
     return beyond.after.dueAtMs < recentMs ? beyond : { ...beyond, after: { dueAtMs: recentMs, id: 0 } };
   }
@@ -218,7 +223,7 @@ export class PartitionRunner {
     const [sentAtMs, sentWallMs] = [clock.monotonicMs(), clock.wallMs()];
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
-    this.#positions.claiming();
+    this.#positions.looking();
     ownIncarnations.claiming(held.map(({ incarnation }) => incarnation));
     let result: ClaimResult;
     this.#claimInFlight = claimId;
@@ -273,14 +278,10 @@ export class PartitionRunner {
 
   #idleMs(): number {
     if (this.#stopped || this.#due.hasUnknown) return 0;
-    if (this.#options.executor.free === 0) return this.#untilPollMs();
+    // Whoever is under way wakes us.
+    const untilLookMs = Math.min(this.#lookBack.untilMs(), HORIZON_MS);
+    if (this.#options.executor.free === 0) return untilLookMs;
     const untilDueMs = this.#due.nextMs() - this.#options.databaseTime.nowMs();
-    return Math.max(0, Math.min(this.#untilPollMs(), untilDueMs));
-  }
-
-  /** Asked both ways, "is it time?" and "how long yet?", so that rounding never answers no and not at all. */
-  #untilPollMs(): number {
-    const pollMs = this.listening ? LISTENING_POLL_MS : POLL_MS;
-    return Math.max(0, this.#polledAtMs + pollMs - this.#options.clock.monotonicMs());
+    return Math.max(0, Math.min(untilLookMs, untilDueMs));
   }
 }

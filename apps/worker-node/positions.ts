@@ -14,7 +14,7 @@ interface Claimed extends Pick<ClaimResult, 'held' | 'oldestRecords'> {
 export class Positions {
   readonly #after = new Map<number, Position>();
   readonly #oldestRecord = new Map<number, number>();
-  /** Where we were sent back to since the claim under way began, which may not have seen what is there. */
+  /** Where we were sent back to since the claim or look under way began, which may not have seen what is there. */
   readonly #backMeanwhile = new Map<number, number>();
 
   /** Undefined is the beginning. */
@@ -27,8 +27,8 @@ export class Positions {
     return { partition, after: this.of(partition), oldestRecord: this.#oldestRecord.get(partition) };
   }
 
-  /** A claim begins. */
-  claiming(): void {
+  /** A claim begins, or a look from where we are. */
+  looking(): void {
     this.#backMeanwhile.clear();
   }
 
@@ -41,10 +41,11 @@ export class Positions {
     for (const [partition, dueAtMs] of this.#backMeanwhile) this.back(partition, dueAtMs);
   }
 
-  /** A look from where we were has found that nothing waits that is due before `dueAtMs`. */
+  /** That look has found that nothing waits that is due before `dueAtMs`. */
   found(partition: number, dueAtMs: number): void {
-    if (this.#after.has(partition)) this.back(partition, dueAtMs);
-    else this.#after.set(partition, { dueAtMs, id: 0 });
+    if (this.#after.has(partition)) return this.back(partition, dueAtMs);
+    const firstMs = Math.min(dueAtMs, this.#backMeanwhile.get(partition) ?? Infinity);
+    if (firstMs > -Infinity) this.#after.set(partition, { dueAtMs: firstMs, id: 0 });
   }
 
   /** Something may be waiting that is due at `dueAtMs`. */

@@ -21,6 +21,12 @@ export interface ReconcilerOptions {
 
 /** Where nothing runs here and no claim was lost, there is nothing to compare; looked at now and then all the same. */
 const IDLE_LOOK_MS = 10_000;
+/**
+ * Of all the time that looks may take, with a pause of at most so long: what has ended is gone over as well until a vacuum
+ * has passed.
+ */
+const SHARE = 0.05;
+const MAX_PAUSE_MS = 5_000;
 
 const attemptOf = ({ id, attempt }: { id: number; attempt: number }) => `${id}/${attempt}`;
 
@@ -38,6 +44,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   #suspects = new Set<string>();
   #lookedAtMs = -Infinity;
+  #notBeforeMs = -Infinity;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -77,20 +84,20 @@ export class Reconciler {
   #mayDiffer(): boolean {
     const { executor, claimLostAtMs, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    return (
-      executor.inFlight > 0 ||
-      this.#suspects.size > 0 ||
-      nowMs - claimLostAtMs() < CLAIM_LIFE_MS ||
-      nowMs - this.#lookedAtMs >= IDLE_LOOK_MS
-    );
+    if (this.#suspects.size > 0 || nowMs - claimLostAtMs() < CLAIM_LIFE_MS) return true;
+    if (nowMs < this.#notBeforeMs) return false;
+    return executor.inFlight > 0 || nowMs - this.#lookedAtMs >= IDLE_LOOK_MS;
   }
 
   async #rows(): Promise<RunningRow[]> {
-    const { store, availability, ownIncarnations } = this.#options;
+    const { store, availability, ownIncarnations, clock } = this.#options;
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
+    const beganAtMs = clock.monotonicMs();
     const rows = await availability.once('running', () => store.running(incarnations));
-    this.#lookedAtMs = this.#options.clock.monotonicMs();
+    this.#lookedAtMs = clock.monotonicMs();
+    const tookMs = this.#lookedAtMs - beganAtMs;
+    this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
     const running = new Set(rows.map(({ incarnation }) => incarnation));
     for (const incarnation of incarnations)
       if (!running.has(incarnation)) ownIncarnations.runsNothing(incarnation);

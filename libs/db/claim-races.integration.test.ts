@@ -107,6 +107,27 @@ describe('a claim, beside what others do at the same time', () => {
       expect(await database.records()).toEqual({ 0: [1] });
     });
 
+    it('that waited has a record that is younger than any that a claim was told of meanwhile', async () => {
+      const { id: elsewhere } = await database.submitOne({ partition: 0 });
+      const { id } = await database.submitOne({ partition: 3 });
+      const { removal } = await openRemoval(elsewhere);
+      const lost = a.claim(
+        10,
+        a.held.filter(({ partition }) => partition <= 1),
+      );
+      await database.blocked(a);
+      const one = a.held.filter(({ partition }) => partition === 1);
+      const { tasks, oldestRecords } = await a.claim(10, one);
+      expect(tasks).toEqual([]);
+
+      // As one that was due before, and is committed late.
+      await database.pool.query('UPDATE task SET partition_id = 1 WHERE id = $1', [id]);
+      await removal.commit();
+      expect((await lost).tasks).toMatchObject([{ id }]);
+      const beyond = one.map((part) => ({ ...part, oldestRecord: oldestRecords[0] }));
+      expect((await a.claim(10, beyond)).tasks).toEqual([]);
+    });
+
     it('takes what the earlier one had taken that came to nothing', async () => {
       const task = await database.submitOne({ partition: 0 });
       const lost = await database.begin(a);

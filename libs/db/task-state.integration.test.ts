@@ -53,6 +53,23 @@ describe('a task as its reader sees it', () => {
     expect(await read(y?.id ?? 0)).toMatchObject({ status: 'COMPLETED', attempt: 1, leaseExpiresAtMs: null });
   });
 
+  it('goes from RUNNING to how it has ended at one moment, when its record goes as well', async () => {
+    for (const { end, status } of [
+      { end: { kind: 'COMPLETED' }, status: 'COMPLETED' },
+      { end: { kind: 'FAILED', error: 'no' }, status: 'FAILED' },
+      { end: { kind: 'HANDED_BACK' }, status: 'PENDING' },
+    ] as const) {
+      const { id } = await database.submitOne();
+      const { tasks } = await worker.claim();
+      const outcome = await database.begin(worker);
+      await outcome.worker.finish(tasks, end);
+      expect(await read(id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+      await outcome.commit();
+      expect(await read(id)).toMatchObject({ status, attempt: 1 });
+      await database.clear();
+    }
+  });
+
   it('does not run for what a record of another partition says', async () => {
     const { id } = await database.submitOne({ partition: 0 });
     await database.pool.query(

@@ -1,40 +1,19 @@
 import type { TaskId } from '../../../libs/core/task.ts';
 import { unreachable } from '../../../libs/core/invariant.ts';
-import type { TaskRecord, TaskStore } from '../../../libs/db/stores.ts';
+import type { TaskStore } from '../../../libs/db/stores.ts';
 import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import type { Api } from '../app.ts';
 import type { InTime } from '../deadline.ts';
+import { etagOf, versionsOf } from '../etag.ts';
 import { Problem } from '../problem.ts';
-import {
-  Attempts,
-  CancelRequested,
-  SubmittedTask,
-  Task,
-  presentAttempts,
-  presentSubmittedTask,
-  presentTask,
-} from '../schemas.ts';
-import { readChange, readSubmission } from '../submission.ts';
-import type { SubmissionBatcher } from '../submission-batcher.ts';
+import { Attempts, CancelRequested, Task, presentAttempts, presentTask } from '../schemas.ts';
+import { readChange } from '../submission.ts';
 
 export function addTaskRoutes(
   api: Api,
-  {
-    store,
-    batcher,
-    inTime,
-  }: { readonly store: TaskStore; readonly batcher: SubmissionBatcher; readonly inTime: InTime },
+  { store, inTime }: { readonly store: TaskStore; readonly inTime: InTime },
 ): void {
-  api.post('/tasks', { schema: { response: { 201: SubmittedTask } } }, async (request, reply) => {
-    const record = await inTime(batcher.submit(readSubmission(request.body)));
-    return reply
-      .code(201)
-      .header('location', `/tasks/${record.id}`)
-      .header('etag', etagOf(record))
-      .send(presentSubmittedTask(record));
-  });
-
   const params = Type.Object({ id: Type.String() });
 
   /** The task as it is by now. */
@@ -120,20 +99,6 @@ function parseTaskId(text: string): TaskId {
     });
   }
   return id;
-}
-
-/** Of what users and workers have made of the task; its progress and lease do not count. */
-function etagOf({ revision, attempt }: TaskRecord): string {
-  return `"${revision}.${attempt}"`;
-}
-
-/** The versions that an If-Match header (RFC 9110, section 13.1.1) allows; undefined: any. A weak one matches none. */
-function versionsOf(ifMatch: string | undefined): string[] | undefined {
-  if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
-  return ifMatch
-    .split(',')
-    .map((tag) => /^"(\d+\.\d+)"$/.exec(tag.trim())?.[1])
-    .filter((version) => version !== undefined);
 }
 
 /** Why nothing was changed. */

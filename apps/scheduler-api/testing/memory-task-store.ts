@@ -9,6 +9,7 @@ import type {
   RetryResult,
   RunResult,
   TaskChange,
+  TaskOnce,
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
@@ -28,6 +29,8 @@ export class MemoryTaskStore implements TaskStore {
   poison: string | undefined;
   #hold: Promise<void> | undefined;
   #lastId = 0;
+  /** Of a request of one task. */
+  readonly #once = new Map<string, { readonly fingerprint: string; readonly record: TaskRecord }>();
 
   /** From now on inserts do not commit before the function returned is called. */
   holdCommits(): () => void {
@@ -45,6 +48,20 @@ export class MemoryTaskStore implements TaskStore {
     this.#failIfFaulty();
     if (tasks.some(({ name }) => name === this.poison)) throw new InvalidInputError('refused');
     return tasks.map((task) => this.#store(task));
+  }
+
+  async insertOnce(asked: readonly TaskOnce[]): Promise<(TaskRecord | 'reused')[]> {
+    this.inserts.push(asked.map(({ task }) => task.name));
+    await this.#hold;
+    this.#failIfFaulty();
+    const before = new Map(this.#once);
+    return asked.map(({ task, once }) => {
+      const earlier = once === null ? undefined : before.get(once.key);
+      if (earlier !== undefined) return earlier.fingerprint === once?.fingerprint ? earlier.record : 'reused';
+      const record = this.#store(task);
+      if (once !== null) this.#once.set(once.key, { fingerprint: once.fingerprint, record });
+      return record;
+    });
   }
 
   async get(id: number): Promise<TaskRecord | null> {
@@ -138,7 +155,17 @@ export class MemoryTaskStore implements TaskStore {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  #store({ name, key, payload, scheduledAtMs, delayMs, policy = null, priority = 0, tags = null, serial = false }: NewTask): TaskRecord {
+  #store({
+    name,
+    key,
+    payload,
+    scheduledAtMs,
+    delayMs,
+    policy = null,
+    priority = 0,
+    tags = null,
+    serial = false,
+  }: NewTask): TaskRecord {
     this.#lastId += 1;
     const record: TaskRecord = {
       id: this.#lastId,

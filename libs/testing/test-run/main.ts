@@ -69,7 +69,10 @@ async function planFull(): Promise<Plan> {
   return {
     servers: `${POSTGRES}; ${description}; ${containers}`,
     steps: [
-      suite('integration tests, real ZooKeeper', 'integration', INTEGRATION),
+      suite('integration tests, real ZooKeeper', 'integration', {
+        ...INTEGRATION,
+        env: { CLAIM_COST_ROWS: '1000000' },
+      }),
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
       // On the embedded ZooKeeper, but for the ensembles that some of them start.
       vitest('fault stories', 'faults', { env: { TEST_ZOOKEEPER: 'embedded' } }),

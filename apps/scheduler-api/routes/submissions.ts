@@ -1,0 +1,93 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Readable } from 'node:stream';
+import Type from 'typebox';
+import type { TaskRecord } from '../../../libs/db/stores.ts';
+import type { Api } from '../app.ts';
+import type { BulkWriter } from '../bulk-writer.ts';
+import type { InTime } from '../deadline.ts';
+import { KeysInFlight, readIdempotencyKey } from '../idempotency.ts';
+import { NDJSON } from '../json-body.ts';
+import { Problem } from '../problem.ts';
+import { StoredTasks, SubmittedTask, presentStoredTask, presentSubmittedTask } from '../schemas.ts';
+import { readBatch, readJob, readSubmission } from '../submission.ts';
+import type { CheckedTask } from '../submission.ts';
+import type { SubmissionBatcher } from '../submission-batcher.ts';
+import { etagOf } from '../etag.ts';
+
+/** A stream goes past the serializer. */
+const Lines = Type.Unsafe<Readable>(Type.Unknown());
+/** Of a body of many tasks. */
+export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
+
+export interface SubmissionRoutes {
+  readonly batcher: SubmissionBatcher;
+  readonly writer: BulkWriter;
+  readonly inTime: InTime;
+  /** Stores the tasks of a body line by line. @returns their outcomes, likewise */
+  readonly stream: (body: Readable, request: FastifyRequest) => Readable;
+}
+
+export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream }: SubmissionRoutes): void {
+  const keys = new KeysInFlight();
+
+  /** One task, whichever way it is spelled. */
+  const submitOne = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    path: string,
+    checked: CheckedTask,
+  ) => {
+    const once = readIdempotencyKey(request.headers['idempotency-key'], path, request.body);
+    const record = await inTime(keys.during(once, () => batcher.submit({ ...checked, once })));
+    return reply
+      .code(201)
+      .header('location', `/tasks/${record.id}`)
+      .header('etag', etagOf(record))
+      .send(presentSubmittedTask(record));
+  };
+  const schema = { response: { 201: SubmittedTask } };
+  api.post('/tasks', { schema }, (request, reply) =>
+    submitOne(request, reply, '/tasks', readSubmission(request.body)),
+  );
+  api.post('/jobs', { schema }, (request, reply) =>
+    submitOne(request, reply, '/jobs', readJob(request.body)),
+  );
+
+  api.post(
+    '/tasks/batch',
+    {
+      bodyLimit: MAX_BATCH_BYTES,
+      config: { ndjson: true },
+      schema: { response: { 200: Lines, 201: StoredTasks } },
+      onRequest: (request, reply, done) => {
+        if (isNdjson(request)) return done();
+        // Before it is read; as much as may come where that is not said.
+        const release = writer.reserve(Number(request.headers['content-length'] ?? MAX_BATCH_BYTES));
+        reply.raw.once('close', release);
+        done();
+      },
+    },
+    async (request, reply) => {
+      if (isNdjson(request)) {
+        if (request.headers['idempotency-key'] !== undefined)
+          throw new Problem('invalid-idempotency-key', {
+            detail: 'Lines are stored one by one, and not once together: send an array instead.',
+          });
+        // Its outcomes come as tasks are stored: none can have been created by now.
+        return reply
+          .code(200)
+          .type(NDJSON)
+          .send(stream(request.body as Readable, request));
+      }
+      const tasks = readBatch(request.body);
+      const once = readIdempotencyKey(request.headers['idempotency-key'], '/tasks/batch', request.body);
+      const stored: Promise<TaskRecord[]> = keys.during(once, () =>
+        writer.together(tasks.map(({ task }) => ({ task, once }))),
+      );
+      return reply.code(201).send((await inTime(stored)).map(presentStoredTask));
+    },
+  );
+}
+
+const isNdjson = ({ headers }: FastifyRequest) =>
+  headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() === NDJSON;

@@ -1,0 +1,99 @@
+import type { Clock } from '../../libs/core/clock.ts';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
+
+/** The safety net: every partition is looked at this often, whatever was notified. */
+const POLL_MS = 1_000;
+const LISTENING_POLL_MS = 2_000;
+/** From the beginning now and then. */
+const EVERYTHING_MS = 5_000;
+/**
+ * Of all the time, at most, that looks of either kind may take: much may lie there that has ended and that no vacuum can remove while
+ * somebody holds a transaction open.
+ */
+const SHARE = 0.2;
+const EVERYTHING_SHARE = 0.05;
+
+export type LookFrom = 'RECENTLY' | 'BEGINNING';
+
+/**
+ * When to look at all partitions once more, for what lies before the positions of claims: back as far as a transaction may
+ * have taken to commit what was due when it began, and now and then through everything. Looks are made beside the claims,
+ * which none of them holds up however long it takes; one of each kind at a time.
+ */
+export class LookBack {
+  readonly #look: (from: LookFrom) => Promise<void>;
+  readonly #clock: Clock;
+  readonly #onEnd: () => void;
+  /** All by the monotonic clock. */
+  #beganAtMs = -Infinity;
+  #restMs = 0;
+  #everythingAtMs = -Infinity;
+  readonly #underWay = new Map<LookFrom, Promise<void>>();
+  #wanted = false;
+  #fault: { readonly error: unknown } | undefined;
+  /** Whether notifications reach us. */
+  listening = false;
+
+  /**
+   * @param options.look makes one
+   * @param options.onEnd called when one has ended
+   */
+  constructor(options: {
+    readonly look: (from: LookFrom) => Promise<void>;
+    readonly clock: Clock;
+    readonly onEnd: () => void;
+  }) {
+    this.#look = options.look;
+    this.#clock = options.clock;
+    this.#onEnd = options.onEnd;
+  }
+
+  /** Something may lie anywhere: to be looked for from the beginning as soon as one that is under way has ended. */
+  want(): void {
+    this.#wanted = true;
+  }
+
+  /** How long until the next one begins, in ms; Infinity where one has to end before. */
+  untilMs(): number {
+    if (this.#underWay.has('RECENTLY')) return Infinity;
+    if (this.#wanted && !this.#underWay.has('BEGINNING')) return 0;
+    const everyMs = Math.max(this.listening ? LISTENING_POLL_MS : POLL_MS, this.#restMs);
+    return Math.max(0, this.#beganAtMs + everyMs - this.#clock.monotonicMs());
+  }
+
+  /** Begins a look where it is time for one. @throws what an earlier one failed with that is not the database being away */
+  poll(): void {
+    if (this.#fault !== undefined) throw this.#fault.error;
+    if (this.untilMs() > 0) return;
+    const everything = this.#wanted || this.#clock.monotonicMs() >= this.#everythingAtMs;
+    const from = everything && !this.#underWay.has('BEGINNING') ? 'BEGINNING' : 'RECENTLY';
+    if (from === 'BEGINNING') this.#wanted = false;
+    const look = this.#run(from).finally(() => {
+      this.#underWay.delete(from);
+      this.#onEnd();
+    });
+    this.#underWay.set(from, look);
+  }
+
+  /** Resolves when none is under way. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#underWay.values());
+  }
+
+  /** Never rejects. */
+  async #run(from: LookFrom): Promise<void> {
+    const beganAtMs = this.#clock.monotonicMs();
+    this.#beganAtMs = beganAtMs;
+    try {
+      await this.#look(from);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) this.#fault = { error };
+    }
+    const nowMs = this.#clock.monotonicMs();
+    const tookMs = nowMs - beganAtMs;
+    this.#restMs = from === 'RECENTLY' ? tookMs / SHARE : 0;
+    // Where it was too much to be looked through within a statement's timeout, too.
+    if (from === 'BEGINNING')
+      this.#everythingAtMs = nowMs + Math.max(EVERYTHING_MS, tookMs / EVERYTHING_SHARE);
+  }
+}
