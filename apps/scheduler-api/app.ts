@@ -51,6 +51,7 @@ export interface ApiLimits extends BatcherLimits {
 
 const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000, requestTimeoutMs: 30_000 };
 
+const LINGER_MS = 2_000;
 /** A payload at its limit may be written three times as long, in escapes; and there is the rest of the task. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
 
@@ -98,12 +99,14 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   addBodyParsers(api);
   addSubmissionRoutes(api, {
     ...{ batcher, writer, inTime },
-    stream: (body, request) => {
-      streaming.add(request.raw.socket);
-      const toProblem = (error: unknown) => noteFault(error, request);
-      return submissionStream(body, {
-        ...{ writer, clock, toProblem, maxLineBytes: BODY_LIMIT_BYTES, idleMs: limits.requestTimeoutMs },
+    stream: (request, reply) => {
+      const { socket } = request.raw;
+      streaming.add(socket);
+      return submissionStream(request.raw, {
+        ...{ writer, clock, maxLineBytes: BODY_LIMIT_BYTES, idleMs: limits.requestTimeoutMs },
         stopping: stopping.signal,
+        toProblem: (error) => noteFault(error, request),
+        onCutShort: () => reply.raw.once('finish', () => linger(socket, clock)),
       });
     },
   });
@@ -138,6 +141,16 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     await availability.close();
   });
   return api;
+}
+
+/**
+ * Closes a connection whose request has not been read to its end: were it cut at once, what is still arriving would be answered
+ * with a reset, and with that the last of the response be lost (RFC 9112, section 9.6).
+ */
+function linger(socket: Socket, clock: Clock): void {
+  socket.end();
+  const timer = clock.schedule(LINGER_MS, () => socket.destroy());
+  socket.once('close', () => timer.cancel());
 }
 
 /** Only where it is heard: each request's end has to be waited for. */

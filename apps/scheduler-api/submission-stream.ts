@@ -2,9 +2,9 @@
  * `POST /tasks/batch` as application/x-ndjson: tasks are stored while further lines arrive, and each line's outcome is
  * sent while others are stored.
  */
+import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
-import { once } from 'node:events';
 import type { Clock, Timer } from '../../libs/core/clock.ts';
 import type { TaskOnce, TaskRecord } from '../../libs/db/stores.ts';
 import type { BulkWriter } from './bulk-writer.ts';
@@ -26,140 +26,156 @@ export interface SubmissionStreamOptions {
   readonly stopping: AbortSignal;
   /** What a fault is answered with. */
   readonly toProblem: (error: unknown) => Problem;
+  /** Called where the last outcome is on its way, and the body has not been read to its end. */
+  readonly onCutShort: () => void;
 }
-
-/**
- * Each line but the last is either of these; a last one without a number says why no more lines were read. What has no outcome
- * may have been stored where the connection broke off.
- */
-type Outcome =
-  | { line: number; id: number; partitionId: number; scheduledTime: string }
-  | { line?: number; error: unknown };
 
 /**
  * Stores the tasks of `body`, at most two chunks of it at a time: while the caller does not read the outcomes, nothing more is
  * read of him.
- * @returns the outcomes, line by line; ends with the body
+ *
+ * @returns a line of JSON for each line: `{line, id, partitionId, scheduledTime}` or `{line, error}`, in order; and a last one
+ *   `{error}` where no more lines were read. What has none may have been stored where the connection broke off.
  */
 export function submissionStream(body: Readable, options: SubmissionStreamOptions): Readable {
-  const outcomes = new PassThrough();
-  const patience = new Patience(options.clock, options.idleMs, () => {
-    // Whoever waits for the other side is told; one who does not read cannot be.
-    const error = new Problem('request-timeout', { detail: 'No further line has arrived in time.' });
-    if (outcomes.writableNeedDrain) outcomes.destroy(error);
-    else body.destroy(error);
-  });
-  const stop = () => body.destroy(new Problem('overloaded', { detail: 'The API is stopping.' }));
-  options.stopping.addEventListener('abort', stop, { once: true });
-  outcomes.once('close', () => body.destroy());
-  void pump(body, outcomes, patience, options).finally(() => {
-    patience.end();
-    options.stopping.removeEventListener('abort', stop);
-  });
-  return outcomes;
+  const stream = new SubmissionStream(body, options);
+  void stream.pump();
+  return stream.outcomes;
 }
 
-/** Never rejects. */
-async function pump(
-  body: Readable,
-  outcomes: PassThrough,
-  patience: Patience,
-  options: SubmissionStreamOptions,
-): Promise<void> {
-  let sent = Promise.resolve();
-  try {
+class SubmissionStream {
+  readonly outcomes = new PassThrough();
+  readonly #body: Readable;
+  readonly #options: SubmissionStreamOptions;
+  /** Aborted when no more lines are to be read, for the problem that is its reason. */
+  readonly #cut = new AbortController();
+  /** Aborted when nobody reads the outcomes any more. */
+  readonly #gone = new AbortController();
+  #patience: Timer;
+
+  constructor(body: Readable, options: SubmissionStreamOptions) {
+    this.#body = body;
+    this.#options = options;
+    this.outcomes.once('close', () => {
+      this.#gone.abort();
+      this.#cut.abort();
+    });
+    this.#patience = this.#startPatience();
+  }
+
+  /** Never rejects. */
+  async pump(): Promise<void> {
+    const { stopping, maxLineBytes } = this.#options;
+    const stop = () => this.#cut.abort(new Problem('overloaded', { detail: 'The API is stopping.' }));
+    stopping.addEventListener('abort', stop);
+    let sent = Promise.resolve();
     try {
-      for await (const lines of readLines(body as AsyncIterable<Buffer>, options.maxLineBytes)) {
-        patience.renew();
-        const stored = store(lines, options);
+      if (stopping.aborted) stop();
+      for await (const lines of readLines(this.#chunks(), maxLineBytes)) {
+        const stored = this.#store(lines);
         await sent;
-        sent = stored.then((texts) => send(outcomes, texts)).then(() => patience.renew());
-        // Awaited with the next chunk, or at the end.
+        sent = stored.then((texts) => this.#send(texts));
+        // Awaited with the next lines, or at the end.
         sent.catch(() => undefined);
       }
       await sent;
+      if (this.#cut.signal.aborted) {
+        const problem = this.#cut.signal.reason as Problem;
+        await this.#send([toText({ error: problem.present() })]);
+        this.#options.onCutShort();
+      }
+      this.outcomes.end();
     } catch (error) {
-      await sent;
-      if (!(error instanceof Problem)) throw error;
-      await send(outcomes, [toText({ error: error.present() })]);
+      // Broken off: nobody reads what is left to be said.
+      this.outcomes.destroy(error as Error);
+    } finally {
+      this.#patience.cancel();
+      stopping.removeEventListener('abort', stop);
     }
-    outcomes.end();
-  } catch (error) {
-    // Broken off: nobody reads what is left to be said.
-    outcomes.destroy(error as Error);
+  }
+
+  /** What arrives, until no more is to be read. @throws where the connection breaks off */
+  async *#chunks(): AsyncGenerator<Buffer> {
+    // Destroyed, the body would take the connection with it, and with that the outcomes.
+    const chunks = this.#body.iterator({ destroyOnReturn: false });
+    for (;;) {
+      const next = await unlessAborted(chunks.next() as Promise<IteratorResult<Buffer>>, this.#cut.signal);
+      if (next === undefined || next.done === true) return;
+      this.#renewPatience();
+      yield next.value;
+    }
+  }
+
+  /** Never rejects. @returns the outcomes in order */
+  async #store(lines: readonly Line[]): Promise<string[]> {
+    const { writer, toProblem } = this.#options;
+    const refused = new Map<number, Problem>();
+    const asked: (TaskOnce & { readonly line: number })[] = [];
+    for (const { number, text } of lines) {
+      try {
+        if (text === null) throw tooLong();
+        asked.push({ line: number, once: null, task: readSubmission(parseJsonBody(text)).task });
+      } catch (error) {
+        refused.set(number, toProblem(error));
+      }
+    }
+    const records = asked.length === 0 ? [] : await writer.separately(asked);
+    const stored = new Map<number, TaskRecord>();
+    for (const [index, { line }] of asked.entries()) {
+      const record = records[index];
+      if (record instanceof Error || record === undefined) refused.set(line, toProblem(record));
+      else stored.set(line, record);
+    }
+    return lines.map(({ number: line }) => {
+      const record = stored.get(line);
+      if (record !== undefined) return toText({ line, ...presentStoredTask(record) });
+      return toText({ line, error: refused.get(line)?.present() });
+    });
+  }
+
+  /** @throws where the caller has gone */
+  async #send(texts: readonly string[]): Promise<void> {
+    this.#gone.signal.throwIfAborted();
+    if (!this.outcomes.write(texts.join('')))
+      await once(this.outcomes, 'drain', { signal: this.#gone.signal });
+    this.#renewPatience();
+  }
+
+  #renewPatience(): void {
+    this.#patience.cancel();
+    this.#patience = this.#startPatience();
+  }
+
+  #startPatience(): Timer {
+    const { clock, idleMs } = this.#options;
+    return clock.schedule(idleMs, () => {
+      const problem = new Problem('request-timeout', { detail: 'No further line has arrived in time.' });
+      // One who does not read cannot be told.
+      if (this.outcomes.writableNeedDrain) this.outcomes.destroy(problem);
+      else this.#cut.abort(problem);
+    });
   }
 }
 
-/** Never rejects. @returns the outcomes in order */
-async function store(
-  lines: readonly Line[],
-  { writer, toProblem }: SubmissionStreamOptions,
-): Promise<string[]> {
-  const refused = new Map<number, Problem>();
-  const asked: (TaskOnce & { readonly line: number })[] = [];
-  for (const { number, text } of lines) {
-    try {
-      if (text === null) throw tooLong();
-      asked.push({ line: number, once: null, task: readSubmission(parseJsonBody(text)).task });
-    } catch (error) {
-      refused.set(number, toProblem(error));
-    }
-  }
-  const records = asked.length === 0 ? [] : await writer.separately(asked);
-  const stored = new Map<number, TaskRecord | Error>(
-    asked.map(({ line }, index) => [line, records[index] as TaskRecord | Error]),
-  );
-  return lines.map(({ number: line }) => {
-    const record = stored.get(line);
-    if (record !== undefined && !(record instanceof Error))
-      return toText({ line, ...presentStoredTask(record) });
-    const problem = refused.get(line) ?? toProblem(record);
-    return toText({ line, error: problem.present() });
+/**
+ * What becomes of `promise`, or undefined where `signal` is aborted before. Unlike Promise.race, it leaves nothing with the signal,
+ * which lives longer.
+ */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(undefined);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
 }
 
-const tooLong = () => {
+function tooLong(): Problem {
   const detail = 'is larger than any task can be';
   return new Problem('payload-too-large', {
     detail: `The line ${detail}.`,
     errors: [{ pointer: '', detail }],
   });
-};
-
-const toText = (outcome: Outcome): string => `${JSON.stringify(outcome)}\n`;
-
-/** @throws where the caller has gone */
-async function send(outcomes: PassThrough, texts: readonly string[]): Promise<void> {
-  if (outcomes.destroyed) throw outcomes.errored ?? new Error('the caller has gone');
-  if (!outcomes.write(texts.join(''))) await once(outcomes, 'drain', { signal: gone(outcomes) });
 }
 
-function gone(outcomes: PassThrough): AbortSignal {
-  const controller = new AbortController();
-  outcomes.once('close', () => controller.abort());
-  return controller.signal;
-}
-
-/** Runs out where it is not renewed in time. */
-class Patience {
-  readonly #clock: Clock;
-  readonly #ms: number;
-  readonly #onOver: () => void;
-  #timer: Timer;
-
-  constructor(clock: Clock, ms: number, onOver: () => void) {
-    this.#clock = clock;
-    this.#ms = ms;
-    this.#onOver = onOver;
-    this.#timer = clock.schedule(ms, onOver);
-  }
-
-  renew(): void {
-    this.#timer.cancel();
-    this.#timer = this.#clock.schedule(this.#ms, this.#onOver);
-  }
-
-  end(): void {
-    this.#timer.cancel();
-  }
-}
+const toText = (outcome: object): string => `${JSON.stringify(outcome)}\n`;

@@ -10,7 +10,15 @@ import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSes
 import { loadStatement, run, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
 import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type { AttemptRecord, ClusterMeta, NewTask, TaskOnce, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
+import type {
+  AttemptRecord,
+  ClusterMeta,
+  NewTask,
+  TaskOnce,
+  TaskProgress,
+  TaskRecord,
+  TaskStore,
+} from './stores.ts';
 
 const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');

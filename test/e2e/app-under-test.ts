@@ -46,6 +46,10 @@ export class AppUnderTest {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   get running(): boolean {
     return !this.#exited;
   }

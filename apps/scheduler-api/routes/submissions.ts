@@ -23,8 +23,8 @@ export interface SubmissionRoutes {
   readonly batcher: SubmissionBatcher;
   readonly writer: BulkWriter;
   readonly inTime: InTime;
-  /** Stores the tasks of a body line by line. @returns their outcomes, likewise */
-  readonly stream: (body: Readable, request: FastifyRequest) => Readable;
+  /** Stores the tasks of a request's body line by line. @returns their outcomes, likewise */
+  readonly stream: (request: FastifyRequest, reply: FastifyReply) => Readable;
 }
 
 export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream }: SubmissionRoutes): void {
@@ -74,10 +74,7 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
             detail: 'Lines are stored one by one, and not once together: send an array instead.',
           });
         // Its outcomes come as tasks are stored: none can have been created by now.
-        return reply
-          .code(200)
-          .type(NDJSON)
-          .send(stream(request.body as Readable, request));
+        return reply.code(200).type(NDJSON).send(stream(request, reply));
       }
       const tasks = readBatch(request.body);
       const once = readIdempotencyKey(request.headers['idempotency-key'], '/tasks/batch', request.body);

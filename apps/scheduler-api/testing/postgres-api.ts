@@ -5,10 +5,11 @@ import { bootstrapDatabase } from '../../../libs/db/bootstrap.ts';
 import { createPool } from '../../../libs/db/client.ts';
 import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
 import { systemClock } from '../../../libs/runtime/system.ts';
+import type { ApiLimits } from '../app.ts';
 import { buildApp } from '../app.ts';
 
 /** The API listening on a port of its own, over a real database; all of it ends with the test. */
-export async function startApi(databaseUrl: string) {
+export async function startApi(databaseUrl: string, limits: Partial<ApiLimits> = {}) {
   const pool = createPool({ url: databaseUrl, applicationName: 'scheduler-api', size: 4 });
   onTestFinished(() => pool.end());
   const log: string[] = [];
@@ -16,11 +17,13 @@ export async function startApi(databaseUrl: string) {
     store: postgresTaskStore({ db: pool }),
     clock: systemClock,
     logger: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
+    limits,
   });
   onTestFinished(() => api.close());
   const origin = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
     origin,
+    close: () => api.close(),
     messages: () => log.map((line) => (JSON.parse(line) as { msg: string }).msg),
     post: (body: unknown) =>
       fetch(`${origin}/tasks`, {
