@@ -6,6 +6,8 @@ import type { BenchRedis } from './servers/redis.ts';
 
 export interface Bench {
   readonly options: BenchOptions;
+  /** That is measured; undefined where it is not known. */
+  readonly commit: string | undefined;
   readonly postgres: BenchPostgres;
   /** Undefined where this machine has no redis-server. */
   readonly redis: BenchRedis | undefined;

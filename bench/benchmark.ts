@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import type { BenchOptions } from './command-line.ts';
 import { isTrial } from './command-line.ts';
-import { machine } from './machine.ts';
+import { takesPart } from './contestants.ts';
+import { commit, listOf, machine, packageVersions } from './machine.ts';
 import { Processes } from './processes.ts';
 import { record } from './results.ts';
 import { makeRunDirectory, removeRunDirectory } from './run-directory.ts';
 import { runScenario } from './run-scenario.ts';
+import type { Scenario } from './scenarios/scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { startPostgres } from './servers/postgres.ts';
 import { startRedis } from './servers/redis.ts';
@@ -57,27 +59,47 @@ async function setUp(): Promise<Bench> {
   const processes = new Processes(dir);
   cleanups.push(() => processes.close());
 
-  say(machine());
+  const measured = await commit();
+  say(`${measured === undefined ? '' : `commit ${measured}; `}${machine()}`);
+  say(listOf(packageVersions()));
   say(postgres.description);
   say(
     redis?.description ??
       'bullmq is left out: there is no redis-server on this machine (apt install redis-server)',
   );
-  return { options, postgres, redis, processes, dir, profileDir: join(import.meta.dirname, 'profiles'), say };
+  const profileDir = join(import.meta.dirname, 'profiles');
+  return { options, commit: measured, postgres, redis, processes, dir, profileDir, say };
 }
 
 async function run(bench: Bench): Promise<void> {
-  const results = join(import.meta.dirname, 'results', ...(isTrial(options) ? ['trial'] : []));
+  const beganMs = performance.now();
+  const pages = new Set<string>();
   for (const name of options.scenarios) {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
-    if (scenario === undefined) continue;
-    const result = await runScenario(scenario, bench);
-    await record(
-      results,
-      result,
-      SCENARIOS.map((each) => each.name),
-    );
-    say(`written to ${join(results, `${name}.json`)}`);
+    if (scenario !== undefined) pages.add(await runAndRecord(scenario, bench));
   }
-  say(`\n${join(results, 'README.md')} shows them all`);
+  const seconds = Math.round((performance.now() - beganMs) / 1_000);
+  say(
+    `\ntook ${Math.floor(seconds / 60)} min ${seconds % 60} s; ${[...pages].join(' and ')} shows the results`,
+  );
+}
+
+/** Without all that it measures, or with sizes of its own, it is a trial. @returns the page that shows the result */
+async function runAndRecord(scenario: Scenario, bench: Bench): Promise<string> {
+  const { name } = scenario;
+  const absent = scenario.contestants.filter((contestant) => !takesPart(bench, contestant));
+  if (absent.length === scenario.contestants.length) {
+    throw new Error(`${name}: cannot measure ${absent.join(', ')} here`);
+  }
+  const result = await runScenario(scenario, bench);
+  const trial = isTrial(options, scenario) || absent.length > 0;
+  const dir = join(import.meta.dirname, 'results', ...(trial ? ['trial'] : []));
+  await record(
+    dir,
+    result,
+    SCENARIOS.map((each) => each.name),
+  );
+  const without = absent.length > 0 ? `, without ${absent.join(', ')}` : '';
+  say(`written to ${join(dir, `${name}.json`)}${trial ? `: a trial${without}` : ''}`);
+  return join(dir, 'README.md');
 }

@@ -13,13 +13,25 @@ export interface Beside {
   readonly finished: number;
 }
 
-/**
- * What creates such a database `name`: the first call fills one as a template, and every call copies it.
- * @returns a function that resolves with the URL
- */
-export function besideMany(bench: Bench, name: string, beside: Beside): () => Promise<string> {
+/** What creates a database `name`, and resolves with its URL. */
+export interface WithAndWithout {
+  /** Such a database: the first call fills one as a template, and every call copies it. */
+  readonly beside: () => Promise<string>;
+  /** An empty one, after the template has been copied as well, to nowhere: the disk has as much behind it. */
+  readonly alone: () => Promise<string>;
+}
+
+export function besideMany(bench: Bench, name: string, beside: Beside): WithAndWithout {
   let template: Promise<string> | undefined;
-  return async () => bench.postgres.create(name, await (template ??= makeTemplate(bench, name, beside)));
+  const copyTo = async (copy: string) =>
+    bench.postgres.create(copy, await (template ??= makeTemplate(bench, name, beside)));
+  return {
+    beside: () => copyTo(name),
+    async alone() {
+      await copyTo(`${name}-not-used`);
+      return bench.postgres.create(name);
+    },
+  };
 }
 
 export function describeBeside({ future, finished }: Beside): string {

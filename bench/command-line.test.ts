@@ -1,12 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import type { BenchOptions } from './command-line.ts';
-import { isTrial, readCommandLine } from './command-line.ts';
+import { isTrial, readCommandLine, roundsOf } from './command-line.ts';
 
 const known = {
-  scenarios: ['drain', 'submit'],
-  onRequest: ['drain-long'],
-  contestants: ['project', 'pg-boss'],
+  scenarios: [
+    { name: 'drain', contestants: ['project', 'pg-boss'] },
+    { name: 'submit', contestants: ['project', 'pg-boss', 'fastify'] },
+    { name: 'drain-long', contestants: ['project'], onRequest: true, rounds: 1 },
+  ],
+  contestants: ['project', 'pg-boss', 'fastify'],
 };
+const usual = {};
+const long = { rounds: 1 };
 const read = (...args: string[]) => readCommandLine(args, known);
 
 function options(...args: string[]): BenchOptions {
@@ -17,21 +22,32 @@ function options(...args: string[]): BenchOptions {
 
 describe('npm run bench', () => {
   it('without a word runs all scenarios at the sizes that are recorded', () => {
-    expect(options()).toMatchObject({ scenarios: ['drain', 'submit'], only: [], rounds: 5, tasks: 100_000 });
-    expect(isTrial(options())).toBe(false);
+    expect(options()).toMatchObject({ scenarios: ['drain', 'submit'], only: [], tasks: 100_000 });
+    expect(isTrial(options(), usual)).toBe(false);
+    expect([usual, long].map((scenario) => roundsOf(options(), scenario))).toEqual([5, 1]);
   });
 
-  it('runs the scenarios named, in the order given', () => {
-    expect(options('submit', 'drain').scenarios).toEqual(['submit', 'drain']);
-    expect(isTrial(options('submit'))).toBe(false);
+  it('runs the scenarios named, in the order given, each of them once', () => {
+    expect(options('submit', 'drain', 'submit').scenarios).toEqual(['submit', 'drain']);
+    expect(isTrial(options('submit'), usual)).toBe(false);
+  });
+
+  it('runs those that measure one of the contestants chosen', () => {
+    expect(options('--only', 'fastify').scenarios).toEqual(['submit']);
+    expect(read('drain-long', 'drain', '--only', 'pg-boss,fastify')).toEqual({
+      kind: 'invalid',
+      message: 'drain-long: measures project only',
+    });
   });
 
   it.each([['--tasks=10'], ['--rounds=1'], ['--only=project'], ['--profile']])('%s is a trial', (flag) => {
-    expect(isTrial(options(flag))).toBe(true);
+    expect(isTrial(options(flag), usual)).toBe(true);
   });
 
-  it('more rounds are no trial', () => {
-    expect(isTrial(options('--rounds', '9'))).toBe(false);
+  it('more rounds than usual are no trial', () => {
+    expect(isTrial(options('--rounds', '9'), usual)).toBe(false);
+    expect(isTrial(options('--rounds', '3'), long)).toBe(false);
+    expect(roundsOf(options('--rounds', '3'), long)).toBe(3);
   });
 
   it('lists what there is, asked for help', () => {
@@ -44,7 +60,7 @@ describe('npm run bench', () => {
       kind: 'invalid',
       message: [
         'no scenario "drian": there are drain, submit, drain-long',
-        'no contestant "pgboss": there are project, pg-boss',
+        'no contestant "pgboss": there are project, pg-boss, fastify',
         '--rounds: must be a whole number from 1',
         '--tasks: must be a whole number from 1',
       ].join('\n'),

@@ -4,24 +4,29 @@ import type { Contestant } from './contestants/contestant.ts';
 import { PeerContestant } from './contestants/peer-contestant.ts';
 import { ProjectContestant } from './contestants/project.ts';
 
-export const CONTESTANTS = ['project', 'raw-sql', 'graphile-worker', 'pg-boss', 'bullmq'] as const;
+/** Those that schedule tasks. */
+export const SCHEDULERS = ['project', 'raw-sql', 'graphile-worker', 'pg-boss', 'bullmq'] as const;
+export type SchedulerName = (typeof SCHEDULERS)[number];
+/** Everyone; fastify takes submissions only (bare-http.ts). */
+export const CONTESTANTS = [...SCHEDULERS, 'fastify'] as const;
 export type ContestantName = (typeof CONTESTANTS)[number];
 
 /** What each of the peers is set up with, as its own documentation says for many small tasks. */
 const SETUPS = {
   'raw-sql':
-    'the statements of this project: an insert for each task on four connections; claims and finishes of up to 500 ' +
+    'the statements of this project: an insert for each task on 32 connections; claims and finishes of up to 500 ' +
     'tasks on two, which poll without pause',
   'graphile-worker':
-    'localQueue 1000, 48 concurrent jobs, completeJobBatchDelay 0, NO_LOG_SUCCESS; no history',
+    'localQueue 1000, 48 concurrent jobs, a pool of 49 connections, completeJobBatchDelay 0, polling every 0.1 s ' +
+    '(for jobs not due yet; its default is 2 s), NO_LOG_SUCCESS; no history',
   'pg-boss':
     'batches of 1000, 2 workers, burstWhenBatchFull, LISTEN/NOTIFY, polling every 0.5 s; history kept',
   bullmq:
     'Redis with AOF everysec, concurrency 200, removeOnComplete; no history, acknowledged before it is durable',
 } as const;
 
-/** Contestants of these names; without those that this machine lacks a server for or that `--only` leaves out. */
-export function contestants(bench: Bench, names: readonly ContestantName[] = CONTESTANTS): Contestant[] {
+/** Schedulers of these names; without those that this machine lacks a server for or that `--only` leaves out. */
+export function contestants(bench: Bench, names: readonly SchedulerName[] = SCHEDULERS): Contestant[] {
   return names.filter((name) => takesPart(bench, name)).map((name) => contestant(bench, name));
 }
 
@@ -30,7 +35,7 @@ export function takesPart({ options, redis }: Bench, name: ContestantName): bool
   return options.only.length === 0 || options.only.includes(name);
 }
 
-function contestant(bench: Bench, name: ContestantName): Contestant {
+function contestant(bench: Bench, name: SchedulerName): Contestant {
   const { postgres, redis } = bench;
   if (name === 'project') {
     return new ProjectContestant(bench, { name, createDatabase: () => postgres.create(name) });

@@ -27,14 +27,16 @@ function isInstalled(): boolean {
 
 /**
  * Installs what is missing, as the lock file says.
+ * @param signal ends npm
  * @throws where npm fails, or was told not to run the script by which the package `node` gets its binary
  */
-export async function install(say: (text: string) => void): Promise<void> {
+export async function install(say: (text: string) => void, signal?: AbortSignal): Promise<void> {
   if (!isInstalled()) {
     say('installing the packages of bench/ …');
     const npm = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: DIR,
       stdio: ['ignore', 'inherit', 'inherit'],
+      ...(signal !== undefined && { signal }),
     });
     const code = await new Promise<number | null>((resolve, reject) => {
       npm.once('error', reject).once('exit', resolve);

@@ -1,6 +1,8 @@
 /** What the figures were measured on and with. */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
+import { promisify } from 'node:util';
 
 export interface Package {
   readonly name: string;
@@ -19,4 +21,19 @@ export function packageVersions(): Package[] {
     dependencies: Record<string, string>;
   };
   return Object.entries(dependencies).map(([name, version]) => ({ name, version }));
+}
+
+export const listOf = (packages: readonly Package[]) =>
+  packages.map(({ name, version }) => `${name} ${version}`).join(', ');
+
+/** The commit that is measured, and whether files besides the results differ; undefined where there is no repository. */
+export async function commit(): Promise<string | undefined> {
+  const git = async (...args: string[]) =>
+    (await promisify(execFile)('git', args, { cwd: import.meta.dirname })).stdout.trim();
+  try {
+    const changes = await git('status', '--porcelain', '--', ':(top)', ':(top,exclude)bench/results');
+    return `${await git('rev-parse', '--short', 'HEAD')}${changes === '' ? '' : ', modified'}`;
+  } catch {
+    return undefined;
+  }
 }

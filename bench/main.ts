@@ -10,11 +10,8 @@ import { CONTESTANTS } from './contestants.ts';
 import { NODE, install } from './install.ts';
 import { SCENARIOS } from './scenarios.ts';
 
-const commandLine = readCommandLine(process.argv.slice(2), {
-  scenarios: SCENARIOS.filter(({ onRequest }) => onRequest !== true).map(({ name }) => name),
-  onRequest: SCENARIOS.filter(({ onRequest }) => onRequest === true).map(({ name }) => name),
-  contestants: CONTESTANTS,
-});
+const known = { scenarios: SCENARIOS, contestants: CONTESTANTS };
+const commandLine = readCommandLine(process.argv.slice(2), known);
 switch (commandLine.kind) {
   case 'help':
     console.log(commandLine.text);

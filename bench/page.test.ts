@@ -39,6 +39,12 @@ describe('the page of results', () => {
     expect(page([result])).toContain('3 rounds, 2030-01-02. a machine. a Postgres. peer 1.2.3.');
   });
 
+  it('says which commit was measured, where that is known', () => {
+    expect(page([{ ...result, commit: 'abc1234, modified' }])).toContain(
+      '3 rounds, 2030-01-02, commit abc1234, modified. a machine.',
+    );
+  });
+
   it('says that there are none', () => {
     expect(page([])).toContain('None are recorded yet');
   });

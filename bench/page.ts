@@ -1,5 +1,6 @@
 /** Results as a page of Markdown. Pure. */
 import type { ScenarioResult, SubjectResult } from './results.ts';
+import { listOf } from './machine.ts';
 import type { Comparison, Measure } from './scenarios/scenario.ts';
 import { ratios, spread } from './statistics.ts';
 
@@ -7,6 +8,8 @@ const INTRODUCTION = `# Results
 
 Written by \`npm run bench\`. Figures are medians over the rounds, with least and greatest in brackets. **Only ratios
 mean much**: they are taken round by round, so that what the machine did to both of a round cancels out.
+
+What was to be reached, and what limits where it was not: [goals](goals.md).
 `;
 
 const NONE = 'None are recorded yet: run `npm run bench` on a machine that has nothing else to do.';
@@ -30,10 +33,12 @@ function section(result: ScenarioResult): string {
     `${method}\n`,
     table([header, ...rows]),
     ...(compared.length > 0 ? [table([['', 'measure', 'ratio'], ...compared])] : []),
-    `${rounds} rounds, ${result.measuredAt.slice(0, 10)}. ${result.machine}. ${result.servers.join('; ')}. ` +
-      `${result.packages.map(({ name, version }) => `${name} ${version}`).join(', ')}.\n`,
+    `${rounds} rounds, ${result.measuredAt.slice(0, 10)}${commitOf(result)}. ${result.machine}. ` +
+      `${result.servers.join('; ')}. ${listOf(result.packages)}.\n`,
   ].join('\n');
 }
+
+const commitOf = ({ commit }: ScenarioResult) => (commit === undefined ? '' : `, commit ${commit}`);
 
 function cell(values: readonly number[], { digits }: Measure): string {
   return values.length === 0 ? '–' : shown(values, digits);

@@ -18,6 +18,8 @@ export interface ScenarioResult {
   readonly title: string;
   readonly method: string;
   readonly measuredAt: string;
+  /** Unknown where there was no repository. */
+  readonly commit?: string | undefined;
   readonly machine: string;
   readonly servers: readonly string[];
   readonly packages: readonly Package[];

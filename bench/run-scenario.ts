@@ -1,5 +1,6 @@
 import type { Bench } from './bench.ts';
 import type { ScenarioResult } from './results.ts';
+import { roundsOf } from './command-line.ts';
 import { machine, packageVersions } from './machine.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 
@@ -9,7 +10,7 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
   const { subjects, comparisons } = scenario.plan(bench);
   say(`\n== ${scenario.name}: ${scenario.title}`);
   const values = new Map<string, Record<string, number[]>>();
-  const rounds = scenario.rounds ?? options.rounds;
+  const rounds = roundsOf(options, scenario);
   for (let round = 1; round <= rounds; round++) {
     for (const { name, measure } of subjects) {
       const measured = await measure();
@@ -28,6 +29,7 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
     title: scenario.title,
     method: scenario.method(bench),
     measuredAt: new Date().toISOString(),
+    commit: bench.commit,
     machine: machine(),
     servers: [bench.postgres.description, ...(bench.redis === undefined ? [] : [bench.redis.description])],
     packages: packageVersions(),

@@ -1,4 +1,7 @@
-/** graphile-worker, tuned as its performance page says: a local queue, and completions in batches. */
+/**
+ * graphile-worker, tuned as its performance page says: a local queue, completions in batches, and a pool of one more
+ * connection than there are concurrent jobs. A refetch delay is for many workers on one database, and costs latency.
+ */
 import { makeWorkerUtils, run, runMigrations } from 'graphile-worker';
 import pg from 'pg';
 import type { Peer } from './peer.ts';
@@ -7,6 +10,8 @@ import { groups } from './peer.ts';
 const TASK = 'noop';
 const CONCURRENT_JOBS = 48;
 const LOCAL_QUEUE_SIZE = 1_000;
+/** Far more often than by default: what was not due yet when it came is found by polling only. */
+const POLL_MS = 100;
 /** Enough for 32 submissions in flight. */
 const CLIENT_POOL_SIZE = 32;
 
@@ -62,6 +67,8 @@ export const peer: Peer = {
         worker: {
           connectionString: url,
           concurrentJobs: CONCURRENT_JOBS,
+          maxPoolSize: CONCURRENT_JOBS + 1,
+          pollInterval: POLL_MS,
           localQueue: { size: LOCAL_QUEUE_SIZE },
           completeJobBatchDelay: 0,
           failJobBatchDelay: 0,

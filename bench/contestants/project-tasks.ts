@@ -10,10 +10,12 @@ import { groups } from './peer.ts';
 const NAME = 'noop';
 /** The built-in handler that sleeps as its payload says. */
 const SLEEPING = 'demo';
+/** Enough for 32 submissions in flight, as the peers have. */
+const POOL_SIZE = 32;
 
 /** A client of a database that cluster-init, or `install`, has made. */
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
-  const pool = new pg.Pool({ connectionString: url, max: 4 });
+  const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
   const add = (
     db: Database,
     samples: readonly number[],

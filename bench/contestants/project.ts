@@ -1,6 +1,8 @@
 /** This project, as users run it: its own processes, each with its log at the default level in a file. */
-import { readFile, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { systemClock } from '../../libs/runtime/system.ts';
 import { findApiPort } from '../../libs/embedded/local-cluster/api-port.ts';
 import { clusterReady } from '../../libs/embedded/local-cluster/readiness.ts';
@@ -131,14 +133,17 @@ export class ProjectContestant implements Contestant {
       `SELECT id, payload['sample']::integer AS sample FROM task WHERE payload ? 'sample'`,
     )) as { id: string; sample: number }[];
     const samples = new Map(rows.map(({ id, sample }) => [Number(id), sample]));
-    const logs = await Promise.all(workers.map(({ logFile }) => readFile(logFile, 'utf8')));
-    const lines = logs.flatMap((log) => log.split('\n'));
-    return lines.flatMap((line) => {
-      if (!line.includes('"Handling event"')) return [];
-      const { taskId, time } = JSON.parse(line) as { taskId: number; time: string };
-      const sample = samples.get(taskId);
-      return sample === undefined ? [] : [[sample, Date.parse(time) + CUT_MS] as const];
-    });
+    const starts: Moment[] = [];
+    for (const { logFile } of workers) {
+      // Line by line: that of a large backlog is longer than a string can be.
+      for await (const line of createInterface({ input: createReadStream(logFile) })) {
+        if (!line.includes('"Handling event"')) continue;
+        const { taskId, time } = JSON.parse(line) as { taskId: number; time: string };
+        const sample = samples.get(taskId);
+        if (sample !== undefined) starts.push([sample, Date.parse(time) + CUT_MS]);
+      }
+    }
+    return starts;
   }
 
   trickle(trickle: Trickle): Promise<readonly Moment[]> {

@@ -1,7 +1,6 @@
 import type { Beside } from '../beside.ts';
 import { besideMany, describeBeside } from '../beside.ts';
 import type { BenchOptions } from '../command-line.ts';
-import { takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { DRAIN_MEASURES, DRAIN_METHOD, RATE, drain } from './draining.ts';
 import type { Scenario } from './scenario.ts';
@@ -11,19 +10,21 @@ function drainBeside(name: string, times: number): Scenario {
   const beside = ({ future }: BenchOptions): Beside => ({ future: future * times, finished: 1_000_000 });
   return {
     name,
+    onRequest: true,
+    contestants: ['project'],
     title: 'The same backlog beside many other tasks, and without them',
     method: ({ options }) =>
-      `As drain, in a database that besides holds ${describeBeside(beside(options))}. ${DRAIN_METHOD}`,
+      `As drain, in a database that besides holds ${describeBeside(beside(options))}. Without them, the same files ` +
+      `are copied before, and lie in a database beside. ${DRAIN_METHOD}`,
     measures: DRAIN_MEASURES,
     plan(bench) {
-      if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
-      const { postgres, options } = bench;
-      const databases = {
-        alone: () => postgres.create('project'),
-        beside: besideMany(bench, 'project', beside(options)),
-      };
-      const subjects = Object.entries(databases).map(([where, createDatabase]) => {
-        const contestant = new ProjectContestant(bench, { name: 'project', createDatabase });
+      const { options } = bench;
+      const databases = besideMany(bench, 'project', beside(options));
+      const subjects = (['alone', 'beside'] as const).map((where) => {
+        const contestant = new ProjectContestant(bench, {
+          name: 'project',
+          createDatabase: databases[where],
+        });
         return {
           name: `project, ${where}`,
           setup: contestant.setup,
@@ -37,4 +38,4 @@ function drainBeside(name: string, times: number): Scenario {
 }
 
 export const drainBeside1M = drainBeside('drain-beside', 1);
-export const drainBeside10M: Scenario = { ...drainBeside('drain-beside-10m', 10), onRequest: true };
+export const drainBeside10M = drainBeside('drain-beside-10m', 10);

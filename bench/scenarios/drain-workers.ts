@@ -6,13 +6,14 @@ import type { Measured, Scenario } from './scenario.ts';
 
 const WORKERS = [1, 2, 4, 8];
 /** So many times a backlog of `drain`: the time that eight processes need until their code is compiled is to be a small part. */
-const TIMES = 4;
+const TIMES = 16;
 
 const subjectName = (workers: number) => `project, ${workers} worker${workers === 1 ? '' : 's'}`;
 
 export const drainWorkersScenario: Scenario = {
   name: 'drain-workers',
   onRequest: true,
+  contestants: ['project'],
   title: 'A backlog that comes all at once, by the number of worker processes',
   method: ({ options }) =>
     `${(TIMES * options.tasks).toLocaleString('en')} due no-op tasks are committed in one transaction while the workers, each ` +
@@ -26,9 +27,10 @@ export const drainWorkersScenario: Scenario = {
         measure: () => measure(bench, contestant, workers),
       })),
     );
-    const comparisons = WORKERS.slice(1).map((workers, index) => ({
-      of: subjectName(workers),
-      against: subjectName(WORKERS[index] ?? 1),
+    const neighbours = WORKERS.slice(1).map((workers, index) => [workers, WORKERS[index] ?? 1] as const);
+    const comparisons = [...neighbours, [8, 2] as const].map(([of, against]) => ({
+      of: subjectName(of),
+      against: subjectName(against),
       measure: RATE,
     }));
     return { subjects, comparisons };

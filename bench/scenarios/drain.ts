@@ -1,10 +1,11 @@
-import { contestants } from '../contestants.ts';
+import { SCHEDULERS, contestants } from '../contestants.ts';
 import { DRAIN_MEASURES, DRAIN_METHOD, RATE, drain } from './draining.ts';
 import type { Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
 export const drainScenario: Scenario = {
   name: 'drain',
+  contestants: SCHEDULERS,
   title: 'A due backlog, one worker process',
   method: ({ options }) =>
     `${options.tasks.toLocaleString('en')} due no-op tasks wait when the worker starts. ${DRAIN_METHOD}`,

@@ -27,6 +27,11 @@ export const DRAIN_METHOD =
   'recorded as ended. Counted afterwards: each task has been started once. WAL and dead rows (updates and deletes) ' +
   'are the server’s own counts from before the workers start until after they have stopped.';
 
+/** What a start of this project's is, for the reader of the results. */
+export const PROJECT_STARTS =
+  'For this project that is the time in the worker’s log line; the lines of all tasks claimed together are written ' +
+  'before the first of their handlers is called.';
+
 /** Has the contestant, new and not working yet, work off `tasks` due tasks. */
 export async function drain(bench: Bench, contestant: Contestant, tasks: number): Promise<Measured> {
   const { postgres, options, say } = bench;

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Bench } from '../bench.ts';
-import { takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { pause } from '../processes.ts';
 import { startPostgres } from '../servers/postgres.ts';
@@ -23,6 +22,7 @@ const STATEMENTS = 'statements/s';
 export const idleScenario: Scenario = {
   name: 'idle',
   onRequest: true,
+  contestants: ['project'],
   title: 'A cluster that has nothing to do',
   method: () =>
     `${WORKERS} workers, ${CALM_MS / 1_000} s after all is in place, watched for ${WATCHED_MS / 1_000} s: processor time by ` +
@@ -33,7 +33,6 @@ export const idleScenario: Scenario = {
     { name: STATEMENTS, digits: 1 },
   ],
   plan(bench) {
-    if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
     const subjects = PARTITIONS.map((partitions) => ({
       name: `project, ${partitions.toLocaleString('en')} partitions`,
       setup:

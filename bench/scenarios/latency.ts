@@ -1,9 +1,9 @@
 import type { Contestant } from '../contestants/contestant.ts';
-import { contestants } from '../contestants.ts';
+import { SCHEDULERS, contestants } from '../contestants.ts';
 import { pause } from '../processes.ts';
 import { quantile } from '../statistics.ts';
 import { wallMs } from '../wall-clock.ts';
-import { checkStarts, untilSettled } from './draining.ts';
+import { PROJECT_STARTS, checkStarts, untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
@@ -15,20 +15,21 @@ const WARMUP = 50;
 const SETTLE_DEADLINE_MS = 60_000;
 /** Time to store the other tasks before the first of them is due. */
 const LEAD_MS = 4_000;
-/** Half of what the slowest of the contestants drains in a second. */
+/** Less than half of what any of the contestants drains in a second. */
 const LOAD_PER_SECOND = 5_000;
 
 /** @param otherPerSecond tasks that are due meanwhile */
 function latency(name: string, title: string, otherPerSecond: number): Scenario {
   return {
     name,
+    contestants: SCHEDULERS,
     title,
     method: ({ options }) =>
       `${options.samples} tasks due at once, one at a time, ${GAP.minGapMs}–${GAP.maxGapMs} ms apart at random, after ` +
       `${WARMUP} that are not counted. The clock runs from before the POST (for the others, the call of their client) ` +
-      'to the start of the handler: for this project the time in the worker’s log line.' +
+      `to the start of the handler. ${PROJECT_STARTS}` +
       (otherPerSecond > 0
-        ? ` Meanwhile ${otherPerSecond} other tasks a second, stored before, come due.`
+        ? ` Meanwhile ${otherPerSecond.toLocaleString('en')} other tasks a second, stored before, come due.`
         : ''),
     measures: [
       { name: P50, digits: 1 },

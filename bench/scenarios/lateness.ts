@@ -6,12 +6,10 @@ import { contestants, takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { quantile } from '../statistics.ts';
 import { wallMs } from '../wall-clock.ts';
-import { checkStarts, untilSettled } from './draining.ts';
+import { PROJECT_STARTS, checkStarts, untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
-/** Time to store the tasks before the first is due. */
-const LEAD_MS = 4_000;
 const SETTLE_DEADLINE_MS = 120_000;
 
 const besideIt = ({ future }: BenchOptions): Beside => ({ future, finished: 0 });
@@ -19,27 +17,36 @@ const besideIt = ({ future }: BenchOptions): Beside => ({ future, finished: 0 })
 const p50 = (perSecond: number) => `p50 ms at ${perSecond}/s`;
 const p99 = (perSecond: number) => `p99 ms at ${perSecond}/s`;
 
-function lateness(name: string, title: string, rates: readonly number[]): Scenario {
+const MEASURED = ['project', 'graphile-worker', 'pg-boss', 'bullmq'] as const;
+
+interface Streams {
+  /** Due a second: one after the other. */
+  readonly rates: readonly number[];
+  /** Time to store all before the first is due. */
+  readonly leadMs: number;
+}
+
+function lateness(name: string, title: string, streams: Streams): Scenario {
+  const { rates, leadMs } = streams;
   const measures = rates.flatMap((perSecond) => [p50(perSecond), p99(perSecond)]);
   return {
     name,
+    contestants: MEASURED,
     title,
     method: ({ options }) =>
       `${options.seconds} s of tasks at each of the rates, the slower first, due evenly one after the other, are stored ` +
-      `up to ${LEAD_MS / 1_000} s ahead while the worker runs. The clock runs from the time asked for to the start of ` +
-      `the handler, as for latency. Many: ${describeBeside(besideIt(options))}.`,
+      `within the ${leadMs / 1_000} s before the first of them, while the worker runs. The clock runs from the time asked ` +
+      `for to the start of the handler. ${PROJECT_STARTS} Many: ${describeBeside(besideIt(options))}.`,
     measures: measures.map((measured) => ({ name: measured, digits: 1 })),
     plan(bench) {
       const subject = (of: string, contestant: Contestant) => ({
         name: of,
         setup: contestant.setup,
-        measure: () => measure(contestant, bench.options.seconds, rates),
+        measure: () => measure(contestant, bench.options.seconds, streams),
       });
-      const subjects = contestants(bench, ['project', 'graphile-worker', 'pg-boss', 'bullmq']).map((each) =>
-        subject(each.name, each),
-      );
+      const subjects = contestants(bench, MEASURED).map((each) => subject(each.name, each));
       if (takesPart(bench, 'project')) {
-        const createDatabase = besideMany(bench, 'project', besideIt(bench.options));
+        const createDatabase = besideMany(bench, 'project', besideIt(bench.options)).beside;
         const project = new ProjectContestant(bench, { name: 'project', createDatabase });
         subjects.push(subject('project, beside many', project));
       }
@@ -49,19 +56,23 @@ function lateness(name: string, title: string, rates: readonly number[]): Scenar
 }
 
 const TITLE = 'From the time a task is due to the start of its handler';
-export const latenessScenario = lateness('lateness', TITLE, [100, 1_000]);
+export const latenessScenario = lateness('lateness', TITLE, { rates: [100, 1_000], leadMs: 2_000 });
 export const latenessOfManyScenario: Scenario = {
-  ...lateness('lateness-5000', `${TITLE}, when many are due`, [5_000]),
+  ...lateness('lateness-5000', `${TITLE}, when many are due`, { rates: [5_000], leadMs: 4_000 }),
   onRequest: true,
 };
 
-async function measure(contestant: Contestant, seconds: number, rates: readonly number[]): Promise<Measured> {
+async function measure(
+  contestant: Contestant,
+  seconds: number,
+  { rates, leadMs }: Streams,
+): Promise<Measured> {
   try {
     await contestant.start();
     await contestant.work();
     await contestant.ready();
     // Whole milliseconds, as the tasks' times are.
-    const beginMs = Math.ceil(wallMs()) + LEAD_MS;
+    const beginMs = Math.ceil(wallMs()) + leadMs;
     const dueAtMs: number[] = [];
     for (const [index, perSecond] of rates.entries()) {
       const stream = {

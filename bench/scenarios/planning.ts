@@ -2,7 +2,6 @@ import { OLDEST } from '../../apps/controller/ages.ts';
 import type { Planned } from '../../apps/controller/decision.ts';
 import { decide } from '../../apps/controller/decision.ts';
 import { transition } from '../../libs/core/transition.ts';
-import { takesPart } from '../contestants.ts';
 import { quantile } from '../statistics.ts';
 import type { Measured, Scenario } from './scenario.ts';
 
@@ -22,6 +21,7 @@ const MOVES = 'moves';
 export const planningScenario: Scenario = {
   name: 'planning',
   onRequest: true,
+  contestants: ['project'],
   title: 'Planning, when one worker joins',
   method: () =>
     `The controller’s decision and its first step, without ZooKeeper, in one process; the median of ${RUNS} runs.`,
@@ -29,8 +29,7 @@ export const planningScenario: Scenario = {
     { name: TIME, digits: 2 },
     { name: MOVES, digits: 0 },
   ],
-  plan(bench) {
-    if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
+  plan() {
     const subjects = SIZES.map(([workers, partitions]) => ({
       name: `${workers.toLocaleString('en')} workers, ${partitions.toLocaleString('en')} partitions`,
       setup: 'equal weights, no zones',

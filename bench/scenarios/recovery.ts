@@ -1,4 +1,3 @@
-import { takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { pause } from '../processes.ts';
 import { wallMs } from '../wall-clock.ts';
@@ -17,6 +16,7 @@ const LAST = 'last ms';
 export const recoveryScenario: Scenario = {
   name: 'recovery',
   onRequest: true,
+  contestants: ['project'],
   title: 'From the SIGKILL of a worker until its tasks start elsewhere',
   method: () =>
     `Two workers run ${TASKS} tasks of ${SLEEP_MS / 1_000} s; one of them is killed, at any moment. The clock runs from ` +
@@ -27,7 +27,6 @@ export const recoveryScenario: Scenario = {
     { name: LAST, digits: 0 },
   ],
   plan(bench) {
-    if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
     const project = new ProjectContestant(bench, {
       name: 'project',
       createDatabase: () => bench.postgres.create('project'),

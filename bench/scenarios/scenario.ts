@@ -1,5 +1,6 @@
 /** What a scenario is: who is measured, how, and who is compared with whom. */
 import type { Bench } from '../bench.ts';
+import type { ContestantName } from '../contestants.ts';
 
 /** One value of each measure of the scenario that the subject has. */
 export type Measured = Readonly<Record<string, number>>;
@@ -34,13 +35,16 @@ export interface Plan {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** How often it is measured, where that is not for the command line to say. */
+  /** All that it measures. */
+  readonly contestants: readonly ContestantName[];
+  /** How often it is measured unless the command line says, where that is not as often as the others. */
   readonly rounds?: number;
   /** Runs only where it is named. */
   readonly onRequest?: boolean;
   /** What exactly is measured, in sentences, for whoever reads the results. */
   readonly method: (bench: Bench) => string;
   readonly measures: readonly Measure[];
+  /** Of the contestants that take part: at least one. */
   plan(bench: Bench): Plan;
 }
 

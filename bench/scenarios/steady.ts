@@ -1,6 +1,5 @@
 import pg from 'pg';
 import type { Bench } from '../bench.ts';
-import { takesPart } from '../contestants.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { execute } from '../servers/postgres.ts';
 import { untilSettled } from './draining.ts';
@@ -11,31 +10,41 @@ const BATCH = 20_000;
 const PARTS = 10;
 const BATCH_DEADLINE_MS = 600_000;
 
-const FIRST = 'tasks/s, first tenth';
-const LAST = 'tasks/s, last tenth';
 const KEPT = 'last : first';
-const HEAP = 'table bytes/task';
-const INDEXES = 'index bytes/task';
-const DEAD = 'dead rows at the end';
+const [FIRST, LAST] = ['first tenth', 'last tenth'];
+const rate = (tenth: string) => `tasks/s, ${tenth}`;
+const stall = (tenth: string) => `longest stall ms, ${tenth}`;
+
+const [AFTER_FIRST, AT_END] = ['after the first tenth', 'at the end'];
+const SIZES = {
+  heap: 'table bytes/task',
+  indexes: 'index bytes/task',
+  tasks: 'dead rows of task',
+  records: 'dead rows of claim_record',
+};
+type Sizes = Record<keyof typeof SIZES, string>;
+const size = (of: keyof Sizes, when: string) => `${SIZES[of]} ${when}`;
 
 export const steadyScenario: Scenario = {
   name: 'steady',
   onRequest: true,
+  contestants: ['project'],
   rounds: 1,
   title: 'A steady load, history kept',
   method: ({ options }) =>
     `For ${options.minutes} minutes, ${BATCH.toLocaleString('en')} due no-op tasks are stored as soon as those before ` +
-    'have ended; storing counts. Once all the while beside a transaction that was opened before and holds its snapshot.',
+    'have ended; storing counts. Once all the while beside a transaction that was opened before and holds its snapshot. ' +
+    'A stall is the longest time between two moments at which tasks are recorded as ended, storing in between included. ' +
+    'Bytes are those of all tables and their indexes; dead rows are the server’s estimate.',
   measures: [
-    { name: FIRST, digits: 0 },
-    { name: LAST, digits: 0 },
+    ...[FIRST, LAST].map((tenth) => ({ name: rate(tenth), digits: 0 })),
     { name: KEPT, digits: 2 },
-    { name: HEAP, digits: 0 },
-    { name: INDEXES, digits: 0 },
-    { name: DEAD, digits: 0 },
+    ...[FIRST, LAST].map((tenth) => ({ name: stall(tenth), digits: 0 })),
+    ...(Object.keys(SIZES) as (keyof Sizes)[]).flatMap((of) =>
+      [AFTER_FIRST, AT_END].map((when) => ({ name: size(of, when), digits: 0 })),
+    ),
   ],
   plan(bench) {
-    if (!takesPart(bench, 'project')) return { subjects: [], comparisons: [] };
     const createDatabase = () => bench.postgres.create('project');
     const project = new ProjectContestant(bench, { name: 'project', createDatabase });
     const subjects = ['project', 'project, a transaction held'].map((name, index) => ({
@@ -56,9 +65,13 @@ async function measure({ options }: Bench, project: ProjectContestant, held: boo
     const url = project.postgresUrl ?? '';
     if (held) holder = await holdTransaction(url);
     const partMs = (options.minutes * 60_000) / PARTS;
+    const measured: Record<string, number> = {};
     const rates: number[] = [];
+    // The highest id there was before each part, and at the end.
+    const ids: string[] = [];
     let stored = 0;
     for (let part = 0; part < PARTS; part++) {
+      ids.push(await lastId(url));
       const beginMs = performance.now();
       const before = stored;
       do {
@@ -67,9 +80,18 @@ async function measure({ options }: Bench, project: ProjectContestant, held: boo
         stored += BATCH;
       } while (performance.now() - beginMs < partMs);
       rates.push(((stored - before) * 1_000) / (performance.now() - beginMs));
+      if (part === 0) Object.assign(measured, await sizes(url, stored, AFTER_FIRST));
     }
+    ids.push(await lastId(url));
     const [first = NaN, last = NaN] = [rates[0], rates.at(-1)];
-    return { [FIRST]: first, [LAST]: last, [KEPT]: last / first, ...(await sizes(url, stored)) };
+    return {
+      ...measured,
+      ...{ [rate(FIRST)]: first, [rate(LAST)]: last, [KEPT]: last / first },
+      ...(await sizes(url, stored, AT_END)),
+      // Now that nothing is measured any more: all those tasks are read.
+      [stall(FIRST)]: await longestStallMs(url, ids[0], ids[1]),
+      [stall(LAST)]: await longestStallMs(url, ids.at(-2), ids.at(-1)),
+    };
   } finally {
     await holder?.end();
     await project.stop();
@@ -85,12 +107,36 @@ async function holdTransaction(url: string): Promise<pg.Client> {
   return client;
 }
 
-async function sizes(url: string, tasks: number): Promise<Measured> {
+async function sizes(url: string, tasks: number, when: string): Promise<Measured> {
   const [row] = await execute(
     url,
-    `SELECT sum(pg_table_size(relid)) AS heap, sum(pg_indexes_size(relid)) AS indexes, sum(n_dead_tup) AS dead
+    `SELECT sum(pg_table_size(relid)) AS heap, sum(pg_indexes_size(relid)) AS indexes,
+            sum(n_dead_tup) FILTER (WHERE relname = 'task') AS tasks,
+            sum(n_dead_tup) FILTER (WHERE relname = 'claim_record') AS records
      FROM pg_stat_user_tables`,
   );
-  const { heap, indexes, dead } = row as Record<'heap' | 'indexes' | 'dead', string>;
-  return { [HEAP]: Number(heap) / tasks, [INDEXES]: Number(indexes) / tasks, [DEAD]: Number(dead) };
+  const { heap, indexes, tasks: deadTasks, records } = row as Sizes;
+  return {
+    [size('heap', when)]: Number(heap) / tasks,
+    [size('indexes', when)]: Number(indexes) / tasks,
+    [size('tasks', when)]: Number(deadTasks),
+    [size('records', when)]: Number(records),
+  };
+}
+
+async function lastId(url: string): Promise<string> {
+  const [row] = (await execute(url, 'SELECT coalesce(max(id), 0) AS id FROM task')) as { id: string }[];
+  return row?.id ?? '0';
+}
+
+/** The longest time in which none of the tasks with ids above `after` up to `upTo` ended, from the first end to the last. */
+async function longestStallMs(url: string, after?: string, upTo?: string): Promise<number> {
+  const [row] = (await execute(
+    url,
+    `SELECT 1000 * max(extract(epoch FROM gap)) AS ms
+     FROM (SELECT completed_at - lag(completed_at) OVER (ORDER BY completed_at) AS gap
+           FROM (SELECT DISTINCT completed_at FROM task WHERE id > $1 AND id <= $2) AS ends) AS gaps`,
+    [after, upTo],
+  )) as { ms: string }[];
+  return Number(row?.ms);
 }

@@ -1,6 +1,6 @@
 import type { Contestant } from '../contestants/contestant.ts';
 import { BareHttpContestant } from '../contestants/bare-http.ts';
-import { contestants } from '../contestants.ts';
+import { CONTESTANTS, contestants, takesPart } from '../contestants.ts';
 import type { Measured, Scenario, Subject } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
@@ -16,6 +16,7 @@ type Submitter = Pick<Contestant, 'name' | 'setup' | 'start' | 'flood' | 'stop'>
 
 export const submitScenario: Scenario = {
   name: 'submit',
+  contestants: CONTESTANTS,
   title: 'Submitting one by one, acknowledged when durable',
   method: ({ options }) =>
     `No worker runs. ${options.seconds} s of submissions are counted after ${WARMUP_MS / 1_000} s of warming up: to this ` +
@@ -28,7 +29,8 @@ export const submitScenario: Scenario = {
       setup: who.setup,
       measure: () => measure(who, atATime, bench.options.seconds),
     });
-    const overHttp: Submitter[] = [...contestants(bench, ['project']), new BareHttpContestant(bench)];
+    const overHttp: Submitter[] = contestants(bench, ['project']);
+    if (takesPart(bench, 'fastify')) overHttp.push(new BareHttpContestant(bench));
     const inProcess = contestants(bench, ['raw-sql', 'graphile-worker', 'pg-boss', 'bullmq']);
     const subjects = [
       ...overHttp.map((who) => subject(who, OVER_HTTP)),

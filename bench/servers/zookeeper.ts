@@ -1,15 +1,20 @@
 import { connect } from 'node:net';
 
-/**
- * The last transaction's number, counted from 1, by the administrative command `srvr`: the difference of two is how
- * many writes there were in between.
- */
-export async function zxid(address: string): Promise<number> {
+export interface ZooKeeperCounts {
+  /** Packets from clients so far. */
+  readonly received: number;
+  /** Transactions so far: by the number of the last. */
+  readonly written: number;
+}
+
+/** By the administrative command `srvr`, which is counted too: two differ by what there was in between, and one. */
+export async function zookeeperCounts(address: string): Promise<ZooKeeperCounts> {
   const [host, port] = address.split(':');
   const socket = connect(Number(port), host).setEncoding('utf8');
   socket.end('srvr');
   let answer = '';
   for await (const text of socket) answer += String(text);
-  // Its upper half is the epoch of an ensemble's leader.
-  return Number(BigInt(/^Zxid: (0x[0-9a-f]+)$/m.exec(answer)?.[1] ?? '0x0') & 0xffffffffn);
+  const [, received = '', zxid = ''] = /^Received: (\d+)$[^]*^Zxid: (0x[0-9a-f]+)$/m.exec(answer) ?? [];
+  // The upper half of a zxid is the epoch of an ensemble's leader.
+  return { received: Number(received), written: Number(BigInt(zxid) & 0xffffffffn) };
 }

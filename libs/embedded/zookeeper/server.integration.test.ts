@@ -183,6 +183,11 @@ describe('connections', () => {
     const ask = (word: string) => text(connectSocket({ port: server.port, host: '127.0.0.1' }).end(word));
     expect(await ask('ruok')).toBe('imok');
     expect(await ask('srvr')).toContain('Mode: standalone\nNode count: 4');
+    const received = async () => Number(/^Received: (\d+)$/m.exec(await ask('srvr'))?.[1]);
+    const before = await received();
+    await (await raw()).request(sync);
+    // A handshake, a request, and the question itself.
+    expect((await received()) - before).toBe(3);
   });
 
   it('a silent client loses its session, and its ephemerals go', async () => {

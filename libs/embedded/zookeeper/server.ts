@@ -71,6 +71,7 @@ class SocketServer implements ZooKeeperServer {
   private readonly persistence: Persistence | undefined;
   private machine: StateMachine;
   private lastSessionId: bigint;
+  private received = 0;
   private ticker: Timer | undefined;
   private closing: Promise<void> | undefined;
 
@@ -161,11 +162,18 @@ class SocketServer implements ZooKeeperServer {
       socket,
       clock: this.options.clock,
       onPacket: (packet, from) => this.receive(packet, from),
-      answerWord: (word) => answerFourLetterWord(word, this.machine, this.connections.size),
+      answerWord: (word) => this.answer(word),
       onClose: (closed) => this.forget(closed),
     });
     this.connections.add(connection);
     this.faults.applyTo(connection);
+  }
+
+  private answer(word: string): string | undefined {
+    const traffic = { connections: this.connections.size, received: this.received + 1 };
+    const answer = answerFourLetterWord(word, this.machine, traffic);
+    if (answer !== undefined) this.received++;
+    return answer;
   }
 
   private forget(connection: Connection): void {
@@ -178,6 +186,7 @@ class SocketServer implements ZooKeeperServer {
 
   private receive(packet: Buffer, connection: Connection): void {
     const { sessionId } = connection;
+    this.received++;
     try {
       if (sessionId === undefined) this.handshake(decode(ConnectRequest, packet), connection);
       else this.serve(packet, sessionId, connection);
