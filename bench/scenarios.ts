@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they run. */
+import { bulkScenario } from './scenarios/bulk.ts';
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
 import { drainScenario } from './scenarios/drain.ts';
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   drainWorkersScenario,
   drainBeside10M,
   submitScenario,
+  bulkScenario,
   latencyScenario,
   latencyLoadedScenario,
   latenessScenario,

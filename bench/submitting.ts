@@ -1,4 +1,4 @@
-/** Submitting one by one: the same loops for every contestant, over HTTP and in process. */
+/** Submitting, one by one or in bulk: the same loops for every contestant, over HTTP and in process. */
 import type { Moment } from './contestants/contestant.ts';
 import { pause } from './processes.ts';
 import { wallMs } from './wall-clock.ts';
@@ -18,6 +18,11 @@ export interface Flood {
   /** Not counted: connections are made, and code is compiled. */
   readonly warmupMs: number;
   readonly measuredMs: number;
+}
+
+/** So many tasks in each submission. */
+export interface BulkFlood extends Flood {
+  readonly each: number;
 }
 
 export interface Flooded {
@@ -53,4 +58,15 @@ export async function flood(submit: Submit, { inFlight, warmupMs, measuredMs }: 
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
   return { count, elapsedMs: lastMs - beginMs };
+}
+
+/** @param submitMany submits those of these numbers */
+export async function floodBulk(
+  submitMany: (samples: readonly number[]) => Promise<void>,
+  options: BulkFlood,
+): Promise<Flooded> {
+  const { each } = options;
+  const submit: Submit = (call) => submitMany(Array.from({ length: each }, (_, index) => call * each + index));
+  const { count, elapsedMs } = await flood(submit, options);
+  return { count: count * each, elapsedMs };
 }

@@ -20,18 +20,21 @@ function connection(url: string, more: object = {}) {
 export const peer: Peer = {
   client(url) {
     const queue = new Queue<Payload>(QUEUE, { connection: connection(url) });
+    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+      queue.addBulk(
+        samples.map((sample) => {
+          const dueMs = dueAtMs(sample);
+          const delay = dueMs === undefined ? 0 : Math.max(0, dueMs - Date.now());
+          return { name: QUEUE, data: { sample }, opts: { ...options, delay } };
+        }),
+      );
     return Promise.resolve({
       install: () => queue.obliterate({ force: true }),
       async load(all, dueAtMs) {
-        for (const samples of groups(all, 1_000)) {
-          await queue.addBulk(
-            samples.map((sample) => {
-              const dueMs = dueAtMs(sample);
-              const delay = dueMs === undefined ? 0 : Math.max(0, dueMs - Date.now());
-              return { name: QUEUE, data: { sample }, opts: { ...options, delay } };
-            }),
-          );
-        }
+        for (const samples of groups(all, 1_000)) await add(samples, dueAtMs);
+      },
+      async submitMany(samples) {
+        await add(samples, () => undefined);
       },
       async submit(sample) {
         await queue.add(QUEUE, { sample }, options);

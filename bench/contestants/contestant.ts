@@ -1,5 +1,5 @@
 /** What a scenario asks of everyone it measures. */
-import type { Flood, Flooded, Trickle } from '../submitting.ts';
+import type { BulkFlood, Flood, Flooded, Trickle } from '../submitting.ts';
 
 /** `count` tasks, numbered: their samples. */
 export interface Load {
@@ -44,6 +44,8 @@ export interface Contestant {
   trickle(trickle: Trickle): Promise<readonly Moment[]>;
   /** Submits one by one, many at the same time, as fast as it goes. */
   flood(flood: Flood): Promise<Flooded>;
+  /** Submits many at a time, likewise. */
+  floodBulk(flood: BulkFlood): Promise<Flooded>;
   /** Ends all that `start` and `work` have started. Idempotent. */
   stop(): Promise<void>;
 }

@@ -26,22 +26,25 @@ export const peer: Peer = {
     // No job above this one is left: they are taken oldest first, and deleted when they are done.
     const top = String(2n ** 63n - 1n);
     let highest = top;
+    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+      utils.addJobs(
+        samples.map((sample) => {
+          const runAt = dueAtMs(sample);
+          return {
+            identifier: TASK,
+            payload: { sample },
+            ...(runAt !== undefined && { runAt: new Date(runAt) }),
+          };
+        }),
+      );
     return {
       install: () => runMigrations({ pgPool: pool }),
       async load(all, dueAtMs) {
         highest = top;
-        for (const samples of groups(all, 5_000)) {
-          await utils.addJobs(
-            samples.map((sample) => {
-              const runAt = dueAtMs(sample);
-              return {
-                identifier: TASK,
-                payload: { sample },
-                ...(runAt !== undefined && { runAt: new Date(runAt) }),
-              };
-            }),
-          );
-        }
+        for (const samples of groups(all, 5_000)) await add(samples, dueAtMs);
+      },
+      async submitMany(samples) {
+        await add(samples, () => undefined);
       },
       async submit(sample) {
         await utils.addJob(TASK, { sample });

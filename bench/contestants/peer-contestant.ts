@@ -1,6 +1,6 @@
 import type { Bench } from '../bench.ts';
 import type { BenchProcess } from '../processes.ts';
-import type { Flood, Flooded, Trickle } from '../submitting.ts';
+import type { BulkFlood, Flood, Flooded, Trickle } from '../submitting.ts';
 import type { Contestant, Load, Moment } from './contestant.ts';
 
 export interface PeerOptions {
@@ -69,6 +69,10 @@ export class PeerContestant implements Contestant {
 
   flood(flood: Flood): Promise<Flooded> {
     return this.#call('flood', flood);
+  }
+
+  floodBulk(flood: BulkFlood): Promise<Flooded> {
+    return this.#call('floodBulk', flood);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 /** `peer-process.ts NAME URL`: one peer's client or worker, as the parent's calls will have it. */
-import type { Flood, Trickle } from '../submitting.ts';
-import { flood, trickle } from '../submitting.ts';
+import type { BulkFlood, Flood, Trickle } from '../submitting.ts';
+import { flood, floodBulk, trickle } from '../submitting.ts';
 import { serve } from '../remote.ts';
 import { wallMs } from '../wall-clock.ts';
 import type { Load, LongLoad, Moment } from './contestant.ts';
@@ -33,6 +33,10 @@ serve(
     async flood(options: Flood) {
       const { submit } = await theClient();
       return flood(submit, options);
+    },
+    async floodBulk(options: BulkFlood) {
+      const { submitMany } = await theClient();
+      return floodBulk(submitMany, options);
     },
     async work() {
       worker = await peer.work(url, (sample) => starts.push([sample, wallMs()]));

@@ -11,6 +11,8 @@ export interface PeerClient {
   ) => Promise<void>;
   /** Adds the task of this number, due at once. */
   readonly submit: (sample: number) => Promise<void>;
+  /** Adds those of these numbers, due at once, in one call of its client. */
+  readonly submitMany: (samples: readonly number[]) => Promise<void>;
   /** Whether no task that was added is left to do. */
   readonly settled: () => Promise<boolean>;
   readonly close: () => Promise<void>;

@@ -32,21 +32,21 @@ export const peer: Peer = {
         .executeSql(`SELECT 1 FROM pgboss.job WHERE name = $1 AND ${condition} LIMIT 1`, [QUEUE]);
       return rows.length > 0;
     };
+    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+      boss.insert(
+        QUEUE,
+        samples.map((sample) => {
+          const startAfter = dueAtMs(sample);
+          return { data: { sample }, ...(startAfter !== undefined && { startAfter: new Date(startAfter) }) };
+        }),
+      );
     return {
       install: () => boss.createQueue(QUEUE, { notify: true }),
       async load(all, dueAtMs) {
-        for (const samples of groups(all, 5_000)) {
-          await boss.insert(
-            QUEUE,
-            samples.map((sample) => {
-              const startAfter = dueAtMs(sample);
-              return {
-                data: { sample },
-                ...(startAfter !== undefined && { startAfter: new Date(startAfter) }),
-              };
-            }),
-          );
-        }
+        for (const samples of groups(all, 5_000)) await add(samples, dueAtMs);
+      },
+      async submitMany(samples) {
+        await add(samples, () => undefined);
       },
       async submit(sample) {
         await boss.send(QUEUE, { sample });

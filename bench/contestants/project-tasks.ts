@@ -51,6 +51,16 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
     async submit(sample) {
       await add(pool, [sample], () => undefined);
     },
+    /** Not as the API does it, but as little as it could: partitions by number, nobody notified. */
+    async submitMany(samples) {
+      await pool.query({
+        name: 'insert-raw',
+        text: `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
+               SELECT p, $3, payload::jsonb, now(), date_trunc('milliseconds', now())
+               FROM unnest($1::integer[], $2::text[]) AS t (p, payload)`,
+        values: [samples.map((sample) => sample % 64), samples.map((sample) => `{"sample":${sample}}`), NAME],
+      });
+    },
     async settled() {
       const { rows } = await pool.query<{ id: string }>(
         `SELECT id FROM task WHERE id BETWEEN $1 AND $2 AND status = 'PENDING'

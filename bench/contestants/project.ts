@@ -9,7 +9,7 @@ import { clusterReady } from '../../libs/embedded/local-cluster/readiness.ts';
 import type { Bench } from '../bench.ts';
 import type { BenchProcess, ProcessSpec } from '../processes.ts';
 import { execute } from '../servers/postgres.ts';
-import type { Flood, Flooded, Trickle } from '../submitting.ts';
+import type { BulkFlood, Flood, Flooded, Trickle } from '../submitting.ts';
 import type { Contestant, Load, LongLoad, Moment } from './contestant.ts';
 
 /** What differs from the defaults: as with the peers, one worker works on many tasks at a time. */
@@ -152,6 +152,10 @@ export class ProjectContestant implements Contestant {
 
   flood(flood: Flood): Promise<Flooded> {
     return this.#started(this.#http).call('flood', flood);
+  }
+
+  floodBulk(flood: BulkFlood): Promise<Flooded> {
+    return this.#started(this.#http).call('floodBulk', flood);
   }
 
   async stop(): Promise<void> {
