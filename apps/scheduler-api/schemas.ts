@@ -53,6 +53,7 @@ export const Submission = Type.Object(
     name: ShortText,
     ...changeable,
     key: Type.Optional(ShortText),
+    serial: Type.Optional(Type.Boolean()),
     backoff: Type.Optional(
       Type.Object(
         {
@@ -91,6 +92,7 @@ export const SubmittedTask = Type.Object(submittedTask);
 export const Task = Type.Object({
   ...submittedTask,
   priority: Type.Integer(),
+  serial: Type.Boolean(),
   maxAttempts: Type.Integer(),
   backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
   timeoutMs: nullable(Type.Integer()),
@@ -157,7 +159,7 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
   const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     ...presentSubmittedTask(record),
-    ...{ priority: record.priority, maxAttempts, backoff, timeoutMs },
+    ...{ priority: record.priority, serial: record.serial, maxAttempts, backoff, timeoutMs },
     startedAt: rfc3339OrNull(record.startedAtMs),
     completedAt: rfc3339OrNull(record.completedAtMs),
     workerId: record.workerId,

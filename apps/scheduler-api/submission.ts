@@ -26,6 +26,7 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/delay': NOT_A_DURATION,
   '/maxAttempts': `must be a whole number from 1 to ${schemas.MAX_ATTEMPTS}`,
   '/priority': `must be a whole number from 0 to ${schemas.MAX_PRIORITY}`,
+  '/serial': 'must be true or false',
   '/backoff': 'must be an object of baseMs, maxMs and factor',
   '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
   '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
@@ -42,11 +43,12 @@ const changeShape = Compile(schemas.Change);
  */
 export function readSubmission(body: unknown): Submission {
   const given = checked(submissionShape, body);
-  const { name, payload = null, key = null, priority = 0 } = given;
+  const { name, payload = null, key = null, priority = 0, serial = false } = given;
+  if (serial && key === null) throw invalidTask([{ pointer: '/serial', detail: 'needs a key' }]);
   const payloadBytes = checkedBytes(payload);
   const { scheduledAtMs = null, delayMs = null } = readTime(given);
   return {
-    task: { name, key, payload, policy: readPolicy(given), priority, scheduledAtMs, delayMs },
+    task: { name, key, payload, policy: readPolicy(given), priority, serial, scheduledAtMs, delayMs },
     payloadBytes,
   };
 }

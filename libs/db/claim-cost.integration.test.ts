@@ -107,7 +107,7 @@ class Backlog {
       tasks.map(({ claimedAtMs }) => claimedAtMs),
       tasks[0]?.incarnation,
       'w',
-      ...[[], [], [], []],
+      ...[[], [], [], [], []],
     ]);
   }
 

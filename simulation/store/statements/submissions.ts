@@ -2,6 +2,7 @@
 import { partitionOf } from '../../../libs/core/partition.ts';
 import type { Json } from '../../../libs/core/task.ts';
 import type { TaskRow } from '../rows.ts';
+import { electHeads } from './elect-heads.ts';
 import { epochMs } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
@@ -44,11 +45,12 @@ export const insertTasks: SqlStatement<
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
         ...{ incarnation: null, workerId: null, epoch: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
-        ...{ policy, priority, tags, serial, blocked: false },
+        ...{ policy, priority, tags, serial, blocked: serial },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
     });
-    const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
+    yield* electHeads(x, inserted);
+    const soon = inserted.filter(({ serial, dueAt }) => !serial && dueAt <= nowMs + SOON_MS);
     transaction.notify(
       soon.map(({ partitionId }) => partitionId),
       Math.min(...soon.map(({ dueAt }) => dueAt)),
