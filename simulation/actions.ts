@@ -301,7 +301,9 @@ class Draw {
     if (this.#random.next() >= SHARE_IN_LINES) return task;
     // What waits for each other must be done in time, too.
     const [sleepMs, stuckMs] = [Math.min(task.sleepMs, 1_000), Math.min(task.stuckMs, 1_000)];
-    return { ...task, sleepMs, stuckMs, line: Math.floor(this.#upTo(LINES)) };
+    // Some come before those that are there.
+    const delayMs = this.#random.next() < 0.7 ? task.delayMs : -Math.ceil(this.#upTo(2_000));
+    return { ...task, delayMs, sleepMs, stuckMs, line: Math.floor(this.#upTo(LINES)) };
   }
 
   #alone(): Extract<Action, { kind: 'submit' }> {

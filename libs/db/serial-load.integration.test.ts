@@ -60,7 +60,7 @@ describe('serial tasks', () => {
       };
       const steer = async () => {
         while (submitting) {
-          const id = pick(ids) ?? 0;
+          const id = ids.length > 0 ? pick(ids) : 0;
           await pick([
             () => tasks.cancel(id),
             () => tasks.remove(id),

@@ -29,6 +29,24 @@ CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id)
 -- Each line's head, of which there is one at most, and those behind it.
 CREATE UNIQUE INDEX task_head ON task (partition_id, key) WHERE serial AND status = 'PENDING' AND NOT blocked;
 CREATE INDEX task_line ON task (partition_id, key, scheduled_at, id) WHERE serial AND status = 'PENDING' AND blocked;
+-- Lines that a transaction has added to that goes on for longer than a statement: they are put in order as it commits, since
+-- claims wait for it from then on. Nobody ever sees rows here but the transaction that has written them.
+CREATE TABLE line_change (
+  partition_id integer NOT NULL,
+  key          text NOT NULL
+);
+CREATE FUNCTION elect_heads_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  partitions integer[];
+  keys text[];
+BEGIN
+  WITH changed AS (DELETE FROM line_change RETURNING partition_id, key)
+  SELECT array_agg(c.partition_id), array_agg(c.key) INTO partitions, keys FROM changed c;
+  PERFORM elect_heads(partitions, keys);
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER elect_heads_at_commit AFTER INSERT ON line_change DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION elect_heads_at_commit();
 
 -- How far its attempt has got, as its handler says: {attempt, done, note}. Of an earlier attempt it says nothing any more.
 ALTER TABLE task ADD COLUMN progress jsonb;
