@@ -12,6 +12,8 @@ export type Action =
       readonly sleepMs: number;
       readonly fail: number;
       readonly stuckMs: number;
+      /** Serial, under one of a few keys. */
+      readonly line?: number;
     }
   | { readonly kind: 'remove'; readonly nth: number }
   | { readonly kind: 'crash' | 'start' | 'stop' | 'expire'; readonly process: string }
@@ -120,6 +122,9 @@ const STATEMENTS = [
 ];
 const STATEMENTS_OF_USERS = ['insert-tasks', 'remove-task'];
 const REQUESTS = ['multi', 'setData', 'create', 'any'];
+
+const SHARE_IN_LINES = 0.3;
+const LINES = 3;
 
 /** Draws a schedule of `steps` steps. The same randomness gives the same schedule. */
 export function drawSchedule(random: Random, steps: number): Step[] {
@@ -292,6 +297,16 @@ class Draw {
   }
 
   #submission(): Action {
+    const task = this.#alone();
+    if (this.#random.next() >= SHARE_IN_LINES) return task;
+    // What waits for each other must be done in time, too.
+    const [sleepMs, stuckMs] = [Math.min(task.sleepMs, 1_000), Math.min(task.stuckMs, 1_000)];
+    // Some come before those that are there.
+    const delayMs = this.#random.next() < 0.7 ? task.delayMs : -Math.ceil(this.#upTo(2_000));
+    return { ...task, delayMs, sleepMs, stuckMs, line: Math.floor(this.#upTo(LINES)) };
+  }
+
+  #alone(): Extract<Action, { kind: 'submit' }> {
     const stuck = this.#random.next() < 0.05;
     return {
       kind: 'submit',

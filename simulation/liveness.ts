@@ -4,6 +4,7 @@ import { planCodec } from '../libs/cluster/records.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { PATHS } from './cluster/cluster.ts';
 import { CONCURRENCY } from './cluster/worker-process.ts';
+import type { TaskState } from './store/database.ts';
 
 /** How long, in ms, each kind of thing that should not be may last: more than ever seen in 100,000 seeds, 4 to 5.5 s. */
 const BOUNDS_MS = {
@@ -101,8 +102,15 @@ export class Liveness {
     const nowMs = postgres.machine.clock.wallMs();
     const late: Missing[] = [];
     const full = this.#fullWorkers();
-    for (const { id, partitionId, status, dueAt, attempt, incarnation } of tasks.values()) {
-      if (status === 'PENDING' && dueAt <= nowMs && !full.has(postgres.database.owners[partitionId]?.owner))
+    for (const task of tasks.values()) {
+      const { id, partitionId, status, dueAt, attempt, incarnation } = task;
+      const waits = task.blocked && [...tasks.values()].some((other) => isAhead(other, task));
+      if (
+        status === 'PENDING' &&
+        dueAt <= nowMs &&
+        !waits &&
+        !full.has(postgres.database.owners[partitionId]?.owner)
+      )
         late.push({ kind: 'due', what: `task ${id} is due, after attempt ${attempt}` });
       if (status !== 'RUNNING') continue;
       const leaseEndsAt = sessions.get(incarnation ?? '')?.expiresAt ?? 0;
@@ -129,6 +137,12 @@ export class Liveness {
     }
     return undefined;
   }
+}
+
+/** Whether `other` is whom a serial task that waits for its turn waits for. */
+function isAhead(other: TaskState, { partitionId, key }: TaskState): boolean {
+  const stands = other.status === 'PENDING' || other.status === 'RUNNING';
+  return other.serial && !other.blocked && stands && other.partitionId === partitionId && other.key === key;
 }
 
 /** P8: loads differ by at most one; a worker in quarantine may have less. */

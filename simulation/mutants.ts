@@ -16,6 +16,7 @@ const FINISH = 'simulation/store/statements/finish-tasks.ts';
 const RECOVER = 'simulation/store/statements/recover-tasks.ts';
 const PARTITIONS = 'simulation/store/statements/partitions.ts';
 const SUBMISSIONS = 'simulation/store/statements/submissions.ts';
+const ELECT = 'simulation/store/statements/elect-heads.ts';
 const RUNNER = 'apps/worker-node/partition-runner.ts';
 const STEERING = 'simulation/store/statements/steering.ts';
 const LOOK_BACK = 'apps/worker-node/look-back.ts';
@@ -402,5 +403,70 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOOK_BACK,
     find: 'return Math.max(0, this.#beganAtMs + everyMs - this.#clock.monotonicMs());',
     replace: 'return this.#beganAtMs < 0 ? 0 : 600_000 + everyMs;',
+  },
+  {
+    name: 'claim takes what waits for its turn',
+    safeguard: 'of a line only the head is claimed',
+    file: CLAIM,
+    find: ' || t.blocked) continue;',
+    replace: ') continue;',
+  },
+  {
+    name: 'a line is put in order without a lock on the owner row',
+    safeguard: 'whose turn it is does not change while a claim is in flight',
+    file: ELECT,
+    find: "'FOR NO KEY UPDATE'",
+    replace: "'NO LOCK'",
+  },
+  {
+    name: 'a head that runs yields',
+    safeguard: 'nobody takes the turn of one that runs',
+    file: ELECT,
+    find: ' || runs(x, head))',
+    replace: ' || head.attempt < 0)',
+  },
+  {
+    name: 'who comes first in a line waits for who is its head',
+    safeguard: 'the first by scheduled time is the head, whoever was before it came',
+    file: ELECT,
+    find: 'if (head !== undefined && (inLine(head, next) < 0',
+    replace: 'if (head !== undefined && (head.id > 0',
+  },
+  {
+    name: 'outcome leaves its line',
+    safeguard: 'after a serial task comes the next',
+    file: FINISH,
+    find: 'yield* electHeads(x, lines);',
+    replace: '',
+  },
+  {
+    name: 'recovery leaves its line',
+    safeguard: 'whose turn it is after a loss is found out anew',
+    file: RECOVER,
+    find: 'yield* electHeads(x, lines);',
+    replace: '',
+  },
+  {
+    name: 'remove leaves its line',
+    safeguard: 'when the head is removed comes the next',
+    file: 'simulation/store/statements/steering.ts',
+    find: `      yield* electHeads(x, [target]);
+      return [{ result: 'removed' }];`,
+    replace: `      return [{ result: 'removed' }];`,
+  },
+  {
+    name: 'submission leaves its line',
+    safeguard: 'what comes to an empty line is its head',
+    file: SUBMISSIONS,
+    find: 'yield* electHeads(x, inserted);',
+    replace: '',
+  },
+  {
+    name: 'a worker does not say that an outcome is of a serial task',
+    safeguard:
+      'the rows of owners are locked, and the line is put in order, for whom the worker says is serial',
+    file: 'libs/db/postgres-execution-store.ts',
+    find: 'outcomes.filter(({ serial }) => serial)',
+    replace: 'outcomes.filter(({ serial }) => serial && outcomes.length > 1)',
   },
 ];

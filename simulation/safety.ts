@@ -1,6 +1,7 @@
 import { DEFAULT_POLICY } from '../libs/core/task.ts';
 import type { WorkerProcess } from './cluster/worker-process.ts';
 import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
+import { inLine } from './store/statements/elect-heads.ts';
 import type { Commit, OwnerRow, SimulatedDatabase, TaskState } from './store/database.ts';
 
 /** A promise was broken: which, and how. */
@@ -101,7 +102,9 @@ export class Safety {
     if (after !== undefined && after.attempt < before.attempt)
       this.broken('P2', `task ${id}: attempt went from ${before.attempt} back to ${after.attempt}`);
     const ends = before.status === 'RUNNING' && after?.status !== 'RUNNING';
-    if (after !== undefined && after.status !== 'RUNNING' && !ends)
+    // Its turn has come, or gone to another.
+    const isTurn = before.status === 'PENDING' && after?.blocked !== before.blocked;
+    if (after !== undefined && after.status !== 'RUNNING' && !ends && !isTurn)
       this.broken(
         'P2',
         `task ${id} was changed while ${before.status}, attempt ${before.attempt} having ended`,
@@ -131,6 +134,22 @@ export class Safety {
       this.broken('P4', `task ${id}, due at ${before.dueAt}, was claimed at ${nowMs}`);
     if (before.cancelRequestedAt !== null)
       this.broken('P2', `task ${id} was claimed though its removal had been requested`);
+    if (after.serial) this.#claimedInTurn(after);
+  }
+
+  /** P10: the tasks of a line begin one after the other, as they are scheduled. */
+  #claimedInTurn(task: TaskState): void {
+    let behind = 0;
+    for (const other of this.#database?.tasks.values() ?? []) {
+      if (other === task || !other.serial) continue;
+      if (other.partitionId !== task.partitionId || other.key !== task.key) continue;
+      if (other.status === 'RUNNING')
+        this.broken('P10', `task ${task.id} was claimed while ${other.id}, of the same line, runs`);
+      if (other.status === 'PENDING' && inLine(other, task) < 0)
+        this.broken('P10', `task ${task.id} was claimed before ${other.id}, which comes first in their line`);
+      if (other.status === 'PENDING') behind += 1;
+    }
+    if (behind > 0) this.#count('claims of a task for which others wait');
   }
 
   #ended(before: TaskState, commit: Commit): void {

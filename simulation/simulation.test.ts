@@ -54,6 +54,7 @@ describe('the simulation', () => {
       ['replies of ZooKeeper lost to a multi', 100],
       ['replies of Postgres delayed', 500],
       ['watch events lost', 100],
+      ['claims of a task for which others wait', 2_000],
     ] as const)
       expect(counts.get(what), what).toBeGreaterThan(least);
   });

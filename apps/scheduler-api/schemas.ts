@@ -54,6 +54,7 @@ export const MAX_BATCH = 10_000;
 const submission = {
   ...changeable,
   key: Type.Optional(ShortText),
+  serial: Type.Optional(Type.Boolean()),
   tags: Type.Optional(Type.Array(ShortText, { maxItems: MAX_TAGS, uniqueItems: true })),
   backoff: Type.Optional(
     Type.Object(
@@ -102,6 +103,7 @@ export const StoredTasks = Type.Array(
 export const Task = Type.Object({
   ...submittedTask,
   priority: Type.Integer(),
+  serial: Type.Boolean(),
   tags: Type.Array(Type.String()),
   maxAttempts: Type.Integer(),
   backoff: Type.Object({ baseMs: Type.Integer(), maxMs: Type.Integer(), factor: Type.Number() }),
@@ -177,7 +179,7 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
   const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     ...presentSubmittedTask(record),
-    ...{ priority: record.priority, tags: [...(record.tags ?? [])], maxAttempts, backoff, timeoutMs },
+    ...{ priority: record.priority, serial: record.serial, tags: [...(record.tags ?? [])], maxAttempts, backoff, timeoutMs },
     startedAt: rfc3339OrNull(record.startedAtMs),
     completedAt: rfc3339OrNull(record.completedAtMs),
     workerId: record.workerId,

@@ -42,6 +42,16 @@ describe('POST /tasks', () => {
     expect(response.json()).toMatchObject({ eventName: '😀'.repeat(200), key: 'ö'.repeat(200) });
   });
 
+  it('takes tasks of a key that are to run one at a time, and says so of them', async () => {
+    const { post, api } = startApp();
+    const shown = async (body: object) =>
+      (await api.inject((await post(body)).headers.location ?? '')).json<{ serial: unknown }>().serial;
+    expect(await shown({ name: 'x', key: 'k', serial: true })).toBe(true);
+    expect(await shown({ name: 'x', key: 'k', serial: false })).toBe(false);
+    expect(await shown({ name: 'x', serial: false })).toBe(false);
+    expect(await shown({ name: 'x' })).toBe(false);
+  });
+
   const notJson: [string, string | Buffer][] = [
     ['broken', '{'],
     ['a trailing comma', '{"name":"x",}'],
@@ -94,6 +104,8 @@ describe('POST /tasks', () => {
     ['{"name":"x","scheduledTime":"2023-02-31T00:00:00"}', '/scheduledTime', 'is a date that does not exist'],
     ['{"name":"x","key":7}', '/key', 'must be a string of 1 to 200 characters'],
     ['{"name":"x","key":""}', '/key', 'must be a string of 1 to 200 characters'],
+    ['{"name":"x","serial":true}', '/serial', 'needs a key'],
+    ['{"name":"x","key":"k","serial":"yes"}', '/serial', 'must be true or false'],
     ['{"name":"x","payload":{"a":["\\u0000"]}}', '/payload/a/0', 'must not contain the character NUL'],
     ['{"name":"x","payload":1e400}', '/payload', 'must be a number that fits a double'],
   ])('refuses the task %.60s', async (body, pointer, detail) => {

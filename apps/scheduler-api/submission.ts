@@ -27,6 +27,7 @@ const MUST_BE: Readonly<Record<string, string>> = {
   '/delay': NOT_A_DURATION,
   '/maxAttempts': `must be a whole number from 1 to ${schemas.MAX_ATTEMPTS}`,
   '/priority': `must be a whole number from 0 to ${schemas.MAX_PRIORITY}`,
+  '/serial': 'must be true or false',
   '/backoff': 'must be an object of baseMs, maxMs and factor',
   '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
   '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
@@ -86,11 +87,12 @@ export function readBatch(body: unknown): CheckedTask[] {
 }
 
 function toTask(name: string, given: Omit<Static<typeof schemas.Submission>, 'name'>): CheckedTask {
-  const { payload = null, key = null, priority = 0, tags = null } = given;
+  const { payload = null, key = null, priority = 0, tags = null, serial = false } = given;
+  if (serial && key === null) throw invalidTask([{ pointer: '/serial', detail: 'needs a key' }]);
   const payloadBytes = checkedBytes(payload);
   const { scheduledAtMs = null, delayMs = null } = readTime(given);
   return {
-    task: { name, key, payload, policy: readPolicy(given), priority, tags, scheduledAtMs, delayMs },
+    task: { name, key, payload, policy: readPolicy(given), priority, tags, serial, scheduledAtMs, delayMs },
     payloadBytes,
   };
 }

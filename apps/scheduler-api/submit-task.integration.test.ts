@@ -73,6 +73,7 @@ describe('scheduler.submit_task', () => {
         ...{ backoff: { baseMs: 0, maxMs: 604_800_000, factor: 10 }, tags: ['x', 'y'], delay: 'PT1H30M' },
       },
     ],
+    ['a serial task', { name: 'x', key: 'line', serial: true }],
     ['some of a backoff', { name: 'x', backoff: { factor: 1.5 } }],
     ['200 characters, each two code units', { name: '😀'.repeat(200), key: '😀'.repeat(200) }],
     ['a time with a fraction', { name: 'x', scheduledTime: '2031-02-03T04:05:06.0071Z' }],
@@ -101,6 +102,7 @@ describe('scheduler.submit_task', () => {
     ['an empty key', { name: 'x', key: '' }],
     ['a priority of 10', { name: 'x', priority: 10 }],
     ['a priority below 0', { name: 'x', priority: -1 }],
+    ['a serial task without a key', { name: 'x', serial: true }],
     ['no attempt', { name: 'x', maxAttempts: 0 }],
     ['too many attempts', { name: 'x', maxAttempts: 101 }],
     ['no time', { name: 'x', timeoutMs: 0 }],
@@ -177,7 +179,7 @@ describe('scheduler.submit_task', () => {
       await beside.query(`SET ROLE ${role}; SET search_path = pg_catalog`);
       await expect(beside.query(`SELECT scheduler.submit_task('x')`)).rejects.toThrow(/permission denied/);
       await beside.query(`RESET ROLE; GRANT USAGE ON SCHEMA scheduler TO ${role}; SET ROLE ${role}`);
-      expect((await submitInSql({ name: 'x' })).id).toBeGreaterThan(0);
+      expect((await submitInSql({ name: 'x', key: 'k', serial: true })).id).toBeGreaterThan(0);
       await beside.query('CREATE TEMPORARY TABLE task (id bigint)').catch(() => undefined);
       expect((await submitInSql({ name: 'x' })).id).toBeGreaterThan(0);
       await expect(beside.query('SELECT FROM public.task')).rejects.toThrow(/permission denied/);

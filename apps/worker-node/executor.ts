@@ -52,6 +52,8 @@ export interface ExecutorOptions {
   readonly onFree: () => void;
   /** Called when more of a name may be claimed again, see {@link Executor.claimable}. */
   readonly onNameFree: () => void;
+  /** Called when a serial task's attempt there has ended: it may be another's turn. */
+  readonly onTurnOver: (partition: number) => void;
 }
 
 /**
@@ -303,7 +305,7 @@ export class Executor {
     if (attempt?.task !== task || attempt.ended) return;
     attempt.ended = true;
     attempt.giveUp?.cancel();
-    const { id, attempt: number, epoch, incarnation, partition, record, claimedAtMs } = task;
+    const { id, attempt: number, epoch, incarnation, partition, serial, record, claimedAtMs } = task;
     const { workerId } = this.#options;
     this.#outcomes.write({
       id,
@@ -311,6 +313,7 @@ export class Executor {
       epoch,
       incarnation,
       partition,
+      serial,
       record,
       workerId,
       claimedAtMs,
@@ -328,6 +331,7 @@ export class Executor {
       );
     }
     if (attempt?.task.attempt === outcome.attempt) this.#forget(attempt.task);
+    if (outcome.serial) this.#options.onTurnOver(outcome.partition);
   }
 
   #dismiss(task: ClaimedTask): void {

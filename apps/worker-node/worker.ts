@@ -92,6 +92,10 @@ export class Worker {
       logger,
       onFree: () => this.#runner.wake(),
       onNameFree: () => this.#runner.expectWork('*', -Infinity),
+      onTurnOver: (partition) => {
+        // The database notifies of it as well.
+        if (!this.#runner.listening) this.#expectLateWork([partition]);
+      },
     });
     this.#runner = new PartitionRunner({
       store,
@@ -229,11 +233,12 @@ export class Worker {
     if (this.#draining || needless) return;
     this.#recoveredAtMs = nowMs;
     const recovered = await this.#recovery.runOnce(this.#runner.held);
-    if (recovered.length > 0)
-      this.#runner.expectWork(
-        recovered.map(({ partition }) => partition),
-        Math.floor(this.#databaseTime.nowMs()) - LATE_COMMIT_MS,
-      );
+    if (recovered.length > 0) this.#expectLateWork(recovered.map(({ partition }) => partition));
+  }
+
+  /** Of what a statement of ours has just made due. */
+  #expectLateWork(partitions: readonly number[]): void {
+    this.#runner.expectWork(partitions, Math.floor(this.#databaseTime.nowMs()) - LATE_COMMIT_MS);
   }
 
   async #every(periodMs: number, action: () => Promise<void>): Promise<void> {

@@ -113,7 +113,7 @@ export const peer: Peer = {
         ...[settled, settled.map(() => record)],
         ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => 1)],
         tasks.map(() => claimedMs),
-        ...[INCARNATION, WORKER, [], [], [], []],
+        ...[INCARNATION, WORKER, [], [], [], [], []],
       ];
       await finishing.query({ ...finishTasks, values });
     };

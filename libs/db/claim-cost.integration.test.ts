@@ -108,7 +108,7 @@ class Backlog {
       tasks.map(({ claimedAtMs }) => claimedAtMs),
       tasks[0]?.incarnation,
       'w',
-      ...[[], [], [], []],
+      ...[[], [], [], [], []],
     ]);
   }
 

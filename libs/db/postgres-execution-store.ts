@@ -43,6 +43,7 @@ type ClaimedColumns = [
     readonly scheduledAtMs: number;
     readonly policy: TaskPolicy | null;
     readonly priority: number;
+    readonly serial: boolean;
   } | null,
   payload?: Json,
 ];
@@ -136,6 +137,7 @@ async function finishOfOne(
     outcomes[0]?.incarnation ?? '',
     outcomes[0]?.workerId ?? '',
     ...endColumns(outcomes),
+    [...new Set(outcomes.filter(({ serial }) => serial).map(({ partition }) => partition))],
   ]);
   if (counted === null) return outcomes.map(() => 'recorded');
   const ordinals = new Set(counted);
@@ -212,6 +214,7 @@ function toClaimedTasks(
         failures,
         policy: more?.policy ?? null,
         priority: more?.priority ?? 0,
+        serial: more?.serial ?? false,
         scheduledAtMs: more?.scheduledAtMs ?? dueAtMs,
         dueAtMs,
         payload,

@@ -258,6 +258,7 @@ export interface ClaimedTask extends ClaimRecord {
   readonly failures: number;
   readonly policy: TaskPolicy | null;
   readonly priority: number;
+  readonly serial: boolean;
   readonly scheduledAtMs: number;
   readonly dueAtMs: number;
   readonly claimedAtMs: number;
@@ -295,6 +296,9 @@ export interface Outcome {
   readonly incarnation: string;
   readonly workerId: string;
   readonly claimedAtMs: number;
+  readonly partition: number;
+  /** Whether others of its key may be waiting for it. */
+  readonly serial: boolean;
   readonly end: AttemptEnd;
 }
 
@@ -344,7 +348,8 @@ export interface ExecutionStore {
     attempts: readonly Pick<ClaimedTask, 'id' | 'attempt' | 'incarnation' | 'partition' | 'record'>[],
   ): Promise<Map<TaskId, Json>>;
   /**
-   * Records outcomes, each at most once, fenced by the attempt. In the order of `outcomes`.
+   * Records outcomes, each at most once, fenced by the attempt; after a serial task the next of its line may be claimed. In
+   * the order of `outcomes`.
    * @param settled the records all of whose tasks have ended with these outcomes or before
    */
   finish(outcomes: readonly Outcome[], settled: readonly ClaimRecord[]): Promise<OutcomeResult[]>;

@@ -102,9 +102,9 @@ export class Cluster {
     this.#transcript.add('*', () => JSON.stringify(action));
     switch (action.kind) {
       case 'submit': {
-        const { count, delayMs, sleepMs, fail, stuckMs } = action;
+        const { count, delayMs, sleepMs, fail, stuckMs, line } = action;
         return this.users.submit(
-          { count, delayMs, payload: { sleepMs, fail, stuckMs } },
+          { count, delayMs, payload: { sleepMs, fail, stuckMs }, line },
           this.postgres.machine.clock.wallMs(),
         );
       }

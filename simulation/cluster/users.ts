@@ -11,6 +11,8 @@ export interface TaskWish {
   readonly count: number;
   readonly delayMs: number;
   readonly payload: Json;
+  /** Which of the serial keys, if any. */
+  readonly line?: number | undefined;
 }
 
 /** People and programs that submit tasks and remove them, and remember what they were told. */
@@ -49,9 +51,10 @@ export class Users {
   }
 
   /** @param databaseNowMs what `delayMs` counts from */
-  submit({ count, delayMs, payload }: TaskWish, databaseNowMs: number): void {
+  submit({ count, delayMs, payload, line }: TaskWish, databaseNowMs: number): void {
     const scheduledAtMs = delayMs === 0 ? null : Math.floor(databaseNowMs + delayMs);
-    const tasks = Array.from({ length: count }, () => ({ name: 'sim', key: null, payload, scheduledAtMs }));
+    const inLine = line === undefined ? { key: null } : { key: `line ${line}`, serial: true };
+    const tasks = Array.from({ length: count }, () => ({ name: 'sim', ...inLine, payload, scheduledAtMs }));
     this.#pool.tasks.insert(tasks).then(
       (records) => this.#acknowledged.push(...records.map(({ id }) => id)),
       // 503: the user has been promised nothing.

@@ -84,7 +84,8 @@ export interface IdempotencyKeyRow {
 }
 
 /** The CHECK constraints that a statement could break. */
-export function checkTask({ attempt, failures }: TaskRow): void {
+export function checkTask({ attempt, failures, serial, key }: TaskRow): void {
+  if (serial && key === null) violated('task_serial_check');
   if (attempt < 0) violated('task_attempt_check');
   if (failures < 0) violated('task_failures_check');
 }

@@ -21,6 +21,7 @@ CREATE FUNCTION witness_claim() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   standing partition_owner;
   twice bigint[];
+  out_of_turn text;
 BEGIN
   SELECT * INTO standing FROM partition_owner WHERE partition_id = NEW.partition_id;
   IF standing.epoch <> NEW.epoch OR standing.incarnation IS DISTINCT FROM NEW.incarnation THEN
@@ -35,6 +36,16 @@ BEGIN
   IF twice IS NOT NULL THEN
     INSERT INTO witnessed (what) VALUES (format('partition %s: %s claimed by %s, and by another before',
       NEW.partition_id, twice, NEW.incarnation));
+  END IF;
+  SELECT string_agg(format('%s before %s', s.id, o.id), ', ') INTO out_of_turn
+  FROM task s
+  JOIN task o ON o.partition_id = s.partition_id AND o.key = s.key AND o.serial AND o.status = 'PENDING' AND o.id <> s.id
+  WHERE s.id = ANY (NEW.task_ids) AND s.serial
+    AND ((o.scheduled_at, o.id) < (s.scheduled_at, s.id)
+         OR EXISTS (SELECT FROM claim_record c WHERE c.partition_id = o.partition_id
+                    AND c.attempts[array_position(c.task_ids, o.id)] = o.attempt + 1));
+  IF out_of_turn IS NOT NULL THEN
+    INSERT INTO witnessed (what) VALUES (format('partition %s: %s in one line', NEW.partition_id, out_of_turn));
   END IF;
   RETURN NULL;
 END $$;
@@ -59,7 +70,7 @@ CREATE TRIGGER witness_attempt AFTER UPDATE ON task FOR EACH ROW
 /**
  * Sees every change of an owner, every claim and every end of an attempt from within their transactions, and writes
  * down what must not be: an epoch that shrinks or has two owners, a claim that commits under an epoch that does not
- * stand, an attempt claimed by two or ended twice.
+ * stand, an attempt claimed by two or ended twice, a serial task claimed out of turn.
  */
 export class ClaimWitness {
   readonly #client: pg.Client;

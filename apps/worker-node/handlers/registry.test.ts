@@ -10,7 +10,14 @@ const context = () =>
   new AttemptContext(
     {
       ...{ id: 7, name: 'sum', partition: 3, epoch: 2, incarnation: 'i', record: 1, attempt: 4, failures: 3 },
-      ...{ policy: null, priority: 0, scheduledAtMs: 1_000, dueAtMs: 2_000, claimedAtMs: 2_001 },
+      ...{
+        policy: null,
+        priority: 0,
+        serial: false,
+        scheduledAtMs: 1_000,
+        dueAtMs: 2_000,
+        claimedAtMs: 2_001,
+      },
     },
     new AbortController(),
     keptLog().logger,

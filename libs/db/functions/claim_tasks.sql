@@ -5,8 +5,8 @@
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
--- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy, priority}
--- where the task's first time is another than the due one or it has a policy or a priority of its own, and the payload only where it is
+-- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy, priority, serial}
+-- where the task's first time is another than the due one, it has a policy or a priority of its own or is serial, and the payload only where it is
 -- short. The tasks are within 64 KB, fewer of them where they would not be, and the rest is small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
 --
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
@@ -46,7 +46,8 @@ BEGIN
   WITH own AS MATERIALIZED (
     SELECT h.partition_id, coalesce(from_epoch_ms(h.after_due_ms), '-infinity') AS after_due,
            coalesce(h.after_id, 0) AS after_id, coalesce(h.records_from, 0) AS records_from,
-           CASE WHEN EXISTS (SELECT FROM task u WHERE u.partition_id = h.partition_id AND u.status = 'PENDING' AND u.priority > 0)
+           CASE WHEN EXISTS (SELECT FROM task u WHERE u.partition_id = h.partition_id AND u.status = 'PENDING' AND u.priority > 0
+                                                   AND NOT u.blocked)
                 THEN 9 ELSE 0 END AS highest
     FROM unnest(partitions, after_due_ms, after_ids, records_from) AS h (partition_id, after_due_ms, after_id, records_from)
     WHERE h.partition_id = ANY (held)
@@ -67,16 +68,16 @@ BEGIN
       (
         SELECT u.*
         FROM generate_series(own.highest, 1, -1) AS level CROSS JOIN LATERAL (
-          SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, payload FROM task
-          WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND priority = level
+          SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
+          WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND NOT blocked AND priority = level
             AND due_at <= now()
             AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
             AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
           ORDER BY due_at, id LIMIT (SELECT s.most FROM share s)
         ) AS u
       ) UNION ALL (
-        SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, payload FROM task
-        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = 0
+        SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
+        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = 0 AND NOT blocked
           AND due_at <= now() AND (due_at, id) > (own.after_due, own.after_id)
           AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
           AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
@@ -89,9 +90,9 @@ BEGIN
   SELECT array_agg(id), array_agg(partition_id), array_agg(attempt + 1),
          array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
            round(date_part('epoch', due_at) * 1000)::bigint,
-           CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 THEN 'null'
+           CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial THEN 'null'
                 ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
-                                       'policy', policy, 'priority', priority)::text END,
+                                       'policy', policy, 'priority', priority, 'serial', serial)::text END,
            -- What is stored compressed may be long.
            CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
                      AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']'),

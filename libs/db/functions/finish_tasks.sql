@@ -1,8 +1,8 @@
 -- Records how attempts ended, each once, where the task's row still stands one attempt below; then the task waits again
 -- or has ended: as CANCELLED where that was requested and it has not completed; and is gone where its removal was
--- requested, however it ended. Removes the records whose tasks have all ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
+-- requested, however it ended. Whose turn it is in the line of a serial task is found out anew. Removes the records whose tasks have all ended by then. Wakes the owners of what waits again and is due within 5 s: they may be others by now.
 --
--- settled_partitions, settled_records name those records. claimer is the incarnation, and worker its worker, whose
+-- settled_partitions, settled_records name those records; serial_partitions is where the serial tasks among these are. claimer is the incarnation, and worker its worker, whose
 -- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, epochs, started_ms, kinds,
 -- delays_ms, errors ({name, message, stack}) and results, both as JSON texts; the last four may end before: what has no kind
 -- has completed. How others have ended is kept, of a task's last 20 attempts.
@@ -10,12 +10,13 @@
 -- is gone. Null: all do.
 --
 -- Locks: the records, then the tasks' rows, as a recovery does: nobody waits for one who waits for him. Where both want
--- the same attempt, one of them finds its record or its row changed. No owner row, so a long task never holds up a move.
+-- the same attempt, one of them finds its record or its row changed. Before them, of serial tasks only, the owner rows, as in
+-- elect_heads: the others' outcomes are not held up by claims, nor hold up any.
 CREATE OR REPLACE FUNCTION finish_tasks(
   settled_partitions integer[], settled_records bigint[],
   ended_ids bigint[], ended_attempts integer[], epochs bigint[], started_ms double precision[], claimer text,
   worker text,
-  kinds text[], delays_ms double precision[], errors text[], results text[]
+  kinds text[], delays_ms double precision[], errors text[], results text[], serial_partitions integer[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
   most_kept CONSTANT integer := 20;
@@ -23,7 +24,13 @@ DECLARE
   removed bigint[];
   waiting integer[];
   next_due timestamptz;
+  line_partitions integer[];
+  line_keys text[];
 BEGIN
+  IF cardinality(serial_partitions) > 0 THEN
+    PERFORM FROM partition_owner o WHERE o.partition_id = ANY (serial_partitions)
+    ORDER BY o.partition_id FOR NO KEY UPDATE;
+  END IF;
   DELETE FROM claim_record c USING unnest(settled_partitions, settled_records) AS s (partition_id, id)
   WHERE c.partition_id = s.partition_id AND c.id = s.id;
 
@@ -69,12 +76,19 @@ BEGIN
     DELETE FROM task_attempt a USING unnest(ended_ids, ended_attempts) AS o (id, attempt)
     WHERE a.task_id = o.id AND a.attempt <= o.attempt - most_kept;
   END IF;
+  IF cardinality(serial_partitions) > 0 THEN
+    SELECT array_agg(t.partition_id), array_agg(t.key) INTO line_partitions, line_keys
+    FROM task t WHERE t.id = ANY (ended_ids) AND t.serial;
+  END IF;
   IF removed IS NOT NULL THEN
     DELETE FROM task WHERE id = ANY (removed);
     DELETE FROM task_attempt WHERE task_id = ANY (removed);
   END IF;
   IF waiting IS NOT NULL THEN
     PERFORM notify_task_due(waiting, next_due);
+  END IF;
+  IF line_partitions IS NOT NULL THEN
+    PERFORM elect_heads(line_partitions, line_keys);
   END IF;
   IF ended_count = cardinality(ended_ids) THEN
     RETURN NULL;

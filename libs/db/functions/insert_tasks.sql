@@ -2,17 +2,19 @@
 -- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
 -- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
 -- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request;
--- both arrays may be empty. keep_ms is how long such a key is remembered.
+-- both arrays may be empty. keep_ms is how long such a key is remembered. Lines of serial tasks are put in order at once
+-- (elect_heads), or where the caller's transaction may go on for long, as it commits.
 --
 -- Returns one row a task, in the order given, none where cluster-init has not recorded the partition count. became is stored;
 -- repeated, where its key was used before, by the same request: then id, partition and time are those of that time; or reused,
 -- by another one.
 --
 -- Locks: the keys, in their order: one who inserts the same waits for the other, and then finds what that has stored. A
--- key that is found is locked as well, so that it is there to be read. NOTIFY's global lock at commit. Of tasks only its own.
+-- key that is found is locked as well, so that it is there to be read. Then its own tasks; and where any is serial, what elect_heads
+-- locks. NOTIFY's global lock at commit.
 CREATE OR REPLACE FUNCTION insert_tasks(
   names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
-  once text[], fingerprints text[], keep_ms double precision
+  once text[], fingerprints text[], keep_ms double precision, lines_at_commit boolean DEFAULT false
 ) RETURNS TABLE (id bigint, partition_id integer, created_ms bigint, became text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -22,6 +24,8 @@ DECLARE
   won text[];
   waiting integer[];
   next_due timestamptz;
+  line_partitions integer[];
+  line_keys text[];
 BEGIN
   SELECT array_agg(i.id), array_agg(partition_of(coalesce(i.key, i.id::text), m.partitions)) INTO ids, places
   FROM (
@@ -53,11 +57,11 @@ BEGIN
   END IF;
 
   WITH inserted AS (
-    INSERT INTO task AS t (id, partition_id, name, key, payload, policy, priority, tags, serial, scheduled_at, due_at)
+    INSERT INTO task AS t (id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at)
     SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
            i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
            CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
-           coalesce((i.more -> 'serial')::boolean, false), i.scheduled_at, greatest(i.scheduled_at, at)
+           coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false), i.scheduled_at, greatest(i.scheduled_at, at)
     FROM (
       SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
              coalesce(from_epoch_ms(g.scheduled_ms), at + coalesce(g.delay_ms, 0) * interval '1 millisecond') AS scheduled_at
@@ -66,10 +70,17 @@ BEGIN
       WHERE g.once IS NULL OR g.once = ANY (won)
       OFFSET 0
     ) AS i
-    RETURNING t.partition_id, t.due_at
+    RETURNING t.partition_id, t.key, t.serial, t.due_at, NOT t.serial AND t.due_at <= now() + interval '5 seconds' AS soon
   )
-  SELECT array_agg(n.partition_id), min(n.due_at) INTO waiting, next_due
-  FROM inserted n WHERE n.due_at <= now() + interval '5 seconds';
+  SELECT array_agg(n.partition_id) FILTER (WHERE n.soon), min(n.due_at) FILTER (WHERE n.soon),
+         array_agg(n.partition_id) FILTER (WHERE n.serial), array_agg(n.key) FILTER (WHERE n.serial)
+  INTO waiting, next_due, line_partitions, line_keys
+  FROM inserted n;
+  IF line_keys IS NOT NULL AND lines_at_commit THEN
+    INSERT INTO line_change SELECT l.partition_id, l.key FROM unnest(line_partitions, line_keys) AS l (partition_id, key);
+  ELSIF line_keys IS NOT NULL THEN
+    PERFORM elect_heads(line_partitions, line_keys);
+  END IF;
   IF waiting IS NOT NULL THEN
     PERFORM notify_task_due(waiting, next_due);
   END IF;

@@ -1,5 +1,6 @@
 -- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
--- or FAILED as the task's policy says (recovery_delay_ms), CANCELLED or gone where that was requested. The incarnation
+-- or FAILED as the task's policy says (recovery_delay_ms), CANCELLED or gone where that was requested. Whose turn it is in the
+-- lines of serial ones is found out anew. The incarnation
 -- is cleared, so that a late outcome is refused. At most `most` records at once; jitter, a random number in [0, 1), is
 -- spread over the tasks (jitterOf() of libs/core/task.ts); default_policy stands for what a task's does not say;
 -- `callers` are all incarnations of the caller, whose attempts are its own business.
@@ -10,7 +11,7 @@
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
 --
--- Locks: leases that are cut; where others than ours run anything, the owner rows, FOR SHARE, in id order; the session rows,
+-- Locks: leases that are cut; where others than ours run anything, the owner rows, FOR NO KEY UPDATE (elect_heads), in id order; the session rows,
 -- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then the records, and
 -- then the tasks' rows. An outcome does the last two in this order as well: the one that comes second waits, and finds
 -- the record gone or the row an attempt further.
@@ -28,6 +29,8 @@ DECLARE
   lost_workers text[];
   lost_epochs bigint[];
   lost_since timestamptz[];
+  line_partitions integer[];
+  line_keys text[];
 BEGIN
   IF EXISTS (SELECT FROM claim_record WHERE partition_id = ANY (partitions) AND incarnation <> ALL (callers)) THEN
     SELECT array_agg(o.partition_id) INTO own
@@ -40,7 +43,7 @@ BEGIN
       WHERE renewed_in_time(s.expires_at, s.lease_ms, now())
         AND s.unbroken_since + s.lease_ms * interval '1 millisecond' <= now()
       ORDER BY p.partition_id
-      FOR SHARE OF p
+      FOR NO KEY UPDATE OF p
     ) AS o;
   END IF;
 
@@ -110,12 +113,15 @@ BEGIN
       SELECT e.id, e.partition_id, e.attempt, e.worker_id,
              CASE WHEN e.removal_requested THEN 'REMOVED' ELSE e.status END
       FROM ended e;
+    SELECT array_agg(t.partition_id), array_agg(t.key) INTO line_partitions, line_keys
+    FROM task t WHERE t.id = ANY (lost_ids) AND t.serial;
     WITH removed AS (
       DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
       WHERE t.id = l.id AND t.attempt = l.attempt AND t.removal_requested
       RETURNING t.id
     )
     DELETE FROM task_attempt WHERE task_id IN (SELECT r.id FROM removed r);
+    PERFORM elect_heads(line_partitions, line_keys);
   END IF;
 
   UPDATE worker_session SET expires_at = now() + lease_ms * interval '1 millisecond'

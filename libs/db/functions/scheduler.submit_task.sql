@@ -33,6 +33,7 @@ BEGIN
     WHEN EXISTS (SELECT FROM unnest(tags) AS t WHERE char_length(t) NOT BETWEEN 1 AND 200)
       THEN 'tags must be strings of 1 to 200 characters'
     WHEN serial IS NULL THEN 'serial must be true or false'
+    WHEN serial AND key IS NULL THEN 'serial needs a key'
     WHEN scheduled_time IS NOT NULL AND delay IS NOT NULL THEN 'delay must not be given together with scheduled_time'
     WHEN NOT isfinite(scheduled_time)
          OR scheduled_time < '0001-01-01 00:00:00+00 BC' OR scheduled_time >= '10000-01-01 00:00:00+00'
@@ -86,7 +87,7 @@ BEGIN
     ARRAY[nullif(jsonb_strip_nulls(jsonb_build_object(
       'policy', nullif(policy, '{}'), 'priority', nullif(priority, 0), 'tags', tags, 'serial', nullif(serial, false)
     )), '{}')::text],
-    '{}', '{}', 0
+    '{}', '{}', 0, true
   ) AS t;
   IF id IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'cluster-init has not recorded this cluster yet';

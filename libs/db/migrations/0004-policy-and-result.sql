@@ -13,15 +13,45 @@ UPDATE task SET removal_requested = true WHERE cancel_requested_at IS NOT NULL;
 
 -- Higher first among what is due in a partition. What has a priority is little, and has an index of its own.
 ALTER TABLE task ADD COLUMN priority smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 9);
-DROP INDEX task_due;
-CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0;
-CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id) WHERE status = 'PENDING' AND priority > 0;
 
 -- What users find it by. Tasks of one key that are serial run one at a time: all but the first in line are blocked.
 ALTER TABLE task
   ADD COLUMN tags text[],
   ADD COLUMN serial boolean NOT NULL DEFAULT false,
-  ADD COLUMN blocked boolean NOT NULL DEFAULT false;
+  ADD COLUMN blocked boolean NOT NULL DEFAULT false,
+  ADD CONSTRAINT task_serial_check CHECK (NOT serial OR key IS NOT NULL);
+
+-- What may be claimed, by when it is due. The statements that use these indexes spell their predicates as they stand here.
+DROP INDEX task_due;
+CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0 AND NOT blocked;
+CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id)
+  WHERE status = 'PENDING' AND priority > 0 AND NOT blocked;
+-- Each line's head, of which there is one at most, and those behind it.
+CREATE UNIQUE INDEX task_head ON task (partition_id, key) WHERE serial AND status = 'PENDING' AND NOT blocked;
+CREATE INDEX task_line ON task (partition_id, key, scheduled_at, id) WHERE serial AND status = 'PENDING' AND blocked;
+-- Lines that a transaction has added to that goes on for longer than a statement: they are put in order as it commits, since
+-- claims wait for it from then on. Nobody ever sees rows here but the transaction that has written them.
+CREATE TABLE line_change (
+  partition_id integer NOT NULL,
+  key          text NOT NULL
+);
+CREATE FUNCTION elect_heads_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  partitions integer[];
+  keys text[];
+BEGIN
+  WITH changed AS (DELETE FROM line_change RETURNING partition_id, key)
+  SELECT array_agg(c.partition_id), array_agg(c.key) INTO partitions, keys FROM changed c;
+  PERFORM elect_heads(partitions, keys);
+  RETURN NULL;
+END $$;
+-- With the rights of its owner, as the function that adds to lines: before Postgres 18 it would have those of whoever commits.
+DO $$
+BEGIN
+  EXECUTE format('ALTER FUNCTION elect_heads_at_commit() SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
+END $$;
+CREATE CONSTRAINT TRIGGER elect_heads_at_commit AFTER INSERT ON line_change DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION elect_heads_at_commit();
 
 -- How far its attempt has got, as its handler says: {attempt, done, note}. Of an earlier attempt it says nothing any more.
 ALTER TABLE task ADD COLUMN progress jsonb;

@@ -2,7 +2,7 @@
 -- $1 incarnations
 -- Locks: nothing.
 SELECT t.id, t.name, t.partition_id AS partition, c.epoch, c.incarnation, r.attempt, t.failures,
-       t.policy, t.priority, epoch_ms(t.scheduled_at) AS "scheduledAtMs", epoch_ms(t.due_at) AS "dueAtMs",
+       t.policy, t.priority, t.serial, epoch_ms(t.scheduled_at) AS "scheduledAtMs", epoch_ms(t.due_at) AS "dueAtMs",
        c.id AS record, (extract(epoch FROM c.claimed_at) * 1000)::double precision AS "claimedAtMs",
        c.claim_id AS "claimId", t.cancel_requested_at IS NOT NULL AS "cancelRequested"
 FROM claim_record c

@@ -125,13 +125,24 @@ class Moves extends Choice {
     const running = TASKS.filter((id) => side.database.tasks.get(id)?.status === 'RUNNING');
     const ids = this.some(this.chance(0.8) && running.length > 0 ? running : [...TASKS, 99]);
     const outcomes = ids.map((id) => {
-      const { attempt = 1, incarnation } = side.database.tasks.get(id) ?? {};
+      const { attempt = 1, incarnation, partitionId = 0, serial = false } = side.database.tasks.get(id) ?? {};
       const [end, claimedAtMs] = [this.of(ends), this.of([1_000, 2_000])];
+      const where = { partition: partitionId, serial };
       return this.chance(0.85)
-        ? { id, attempt, epoch: 1, incarnation: incarnation ?? 'a1', workerId: 'a', claimedAtMs, end }
+        ? {
+            id,
+            attempt,
+            epoch: 1,
+            incarnation: incarnation ?? 'a1',
+            workerId: 'a',
+            claimedAtMs,
+            ...where,
+            end,
+          }
         : {
             id,
             epoch: 1,
+            ...where,
             attempt: this.of([1, 2, 3]),
             incarnation: this.of(INCARNATIONS),
             workerId: 'a',
@@ -224,12 +235,18 @@ class Moves extends Choice {
   #insert(): Move {
     const task = {
       name: 'new',
-      key: this.of([null, 'k']),
+      ...this.of([{ key: null }, { key: 'k' }, { key: 'k', serial: true }, { key: 'l', serial: true }]),
       payload: { a: [1] },
-      scheduledAtMs: null,
       policy: this.of([null, { maxAttempts: 2 }]),
     };
-    return move('insert', task, ({ tasks }) => tasks.insert([task, task]));
+    const minutes = this.of([null, null, -25, 20]);
+    return move('insert', { ...task, minutes }, ({ tasks }, at) => {
+      const scheduledAtMs = minutes === null ? null : at(minutes);
+      return tasks.insert([
+        { ...task, scheduledAtMs },
+        { ...task, scheduledAtMs: null },
+      ]);
+    });
   }
 
   #read(side: SimulatedSide): Move {

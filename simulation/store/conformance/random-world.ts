@@ -42,7 +42,10 @@ interface DrawnTask {
 }
 
 export function drawWorld(choice: Choice): World {
-  const tasks = TASKS.map((id) => drawTask(choice, id));
+  const tasks = inLines(
+    choice,
+    TASKS.map((id) => drawTask(choice, id)),
+  );
   return {
     tasks: tasks.map(({ columns }) => columns),
     records: drawRecords(choice, tasks),
@@ -85,6 +88,35 @@ function drawTask(choice: Choice, id: number): DrawnTask {
     columns: { ...columns, ...ended, attempt, incarnation },
     ...(choice.chance(0.5) && { claimed }),
   };
+}
+
+/** Some of `tasks` in lines, of which one at most runs, and then is the head. */
+function inLines(choice: Choice, tasks: readonly DrawnTask[]): DrawnTask[] {
+  const lines = new Map<string, DrawnTask[]>();
+  const serial = tasks.map((task): DrawnTask => {
+    const { status = 'PENDING', partitionId } = task.columns;
+    const key = choice.of(['k', 'l']);
+    const line = lines.get(`${partitionId}/${key}`) ?? [];
+    const isTaken = task.claimed !== undefined && line.some(({ claimed }) => claimed !== undefined);
+    if (status !== 'PENDING' || isTaken || choice.chance(0.5)) return task;
+    const columns = { ...task.columns, key, serial: true, scheduledAt: choice.of([-30, -20]) };
+    const drawn = { ...task, columns };
+    lines.set(`${partitionId}/${key}`, [...line, drawn]);
+    return drawn;
+  });
+  const heads = new Set(
+    [...lines.values()].map((line) => {
+      const first = line.reduce((a, b) =>
+        (b.columns.scheduledAt ?? 0) < (a.columns.scheduledAt ?? 0) ? b : a,
+      );
+      return line.find(({ claimed }) => claimed !== undefined) ?? first;
+    }),
+  );
+  return serial.map((task) =>
+    task.columns.serial === true
+      ? { ...task, columns: { ...task.columns, blocked: !heads.has(task) } }
+      : task,
+  );
 }
 
 /** One for what an incarnation has claimed in a partition, some of which has ended. */

@@ -1,10 +1,12 @@
 /** What scripts are made of: worlds, and steps by who does them. */
-import type { AttemptEnd, ClaimRecord, Held } from '../../../libs/db/stores.ts';
+import type { AttemptEnd, ClaimRecord, Held, TaskChange } from '../../../libs/db/stores.ts';
 import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from '../rows.ts';
 import type { Act, Call, Step, World } from './script.ts';
 
 const LEASE_MS = 600_000;
 const LONG_MS = 3_600_000;
+/** A key of partition 0 among two. */
+export const LINE_KEY = 'line';
 const CLAIM_ID = '00000000-0000-4000-8000-000000000001';
 export const COMPLETED: AttemptEnd = { kind: 'COMPLETED' };
 
@@ -29,6 +31,14 @@ export const session = (incarnation: string, more: Partial<SessionRow> = {}): Se
   ...{ expiresAt: 10, unbrokenSince: -90, startedAt: -100 },
   ...more,
 });
+/** Tasks 1, 2, … of one key in this order, the first of which may be claimed. */
+export const lineOf = (count: number, more: Partial<World> = {}): World =>
+  world({
+    tasks: Array.from({ length: count }, (_, index) => ({
+      ...{ ...PENDING, key: LINE_KEY, serial: true, blocked: index > 0, scheduledAt: -10 + 2 * index },
+    })),
+    ...more,
+  });
 export const world = (more: Partial<World>): World => ({
   tasks: [PENDING],
   records: [],
@@ -97,6 +107,8 @@ export const finishAll = (
         incarnation: 'a',
         workerId: 'a',
         claimedAtMs: 1_000,
+        partition: 0,
+        serial: false,
         end,
       })),
       settled,
@@ -110,5 +122,35 @@ export const renew = (by: string) =>
   does(by, 'renew', ({ ownership }) => ownership.renew(by, [by], LEASE_MS));
 export const endSession = (by: string) =>
   does(by, 'end session', ({ ownership }) => ownership.endSession(by));
+/** The outcome of the first attempt of a serial task. */
+export const finishSerial = (
+  by: string,
+  id: number,
+  end: AttemptEnd = COMPLETED,
+  settled: readonly ClaimRecord[] = [RECORD],
+) =>
+  does(by, `finish ${id}, which is serial, ${end.kind}`, ({ execution }) =>
+    execution.finish(
+      [
+        {
+          ...{ id, attempt: 1, epoch: 1, incarnation: 'a', workerId: 'a', claimedAtMs: 1_000 },
+          ...{ partition: 0, serial: true, end },
+        },
+      ],
+      settled,
+    ),
+  );
+/** Into the line, at a time in minutes. */
+export const join = (by: string, minutes: number) =>
+  does(by, `join at ${minutes}`, ({ tasks }, at) =>
+    tasks.insert([
+      { name: 'joins', key: LINE_KEY, serial: true, payload: null, scheduledAtMs: at(minutes) },
+      { name: 'beside', key: null, payload: null, scheduledAtMs: at(30) },
+    ]),
+  );
+export const change = (by: string, id: number, what: TaskChange) =>
+  does(by, `change ${id} ${JSON.stringify(what)}`, ({ tasks }) => tasks.patch(id, what));
+export const steer = (by: string, what: 'remove' | 'cancel' | 'retry' | 'run', id: number) =>
+  does(by, `${what} ${id}`, ({ tasks }) => tasks[what](id));
 export const payloads = (by: string, attempt: number, incarnation: string) =>
   does(by, 'payloads', ({ execution }) => execution.payloads([{ id: 1, attempt, incarnation, ...RECORD }]));

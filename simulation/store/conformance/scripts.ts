@@ -3,6 +3,7 @@ import {
   acquire,
   begin,
   claim,
+  change,
   claimBeyond,
   commit,
   COMPLETED,
@@ -10,6 +11,10 @@ import {
   endSession,
   finish,
   finishAll,
+  finishSerial,
+  join,
+  LINE_KEY,
+  lineOf,
   orphaned,
   ownedBy,
   payloads,
@@ -24,6 +29,7 @@ import {
   rollback,
   runningBy,
   session,
+  steer,
   world,
 } from './script-steps.ts';
 import type { Step, World } from './script.ts';
@@ -40,7 +46,134 @@ const script = (name: string, at: World, steps: Step[], ...waiting: string[]): S
   ...{ name, world: at, steps, waiting },
 });
 
+const IN_HAND = recordOf('a');
+
 export const SCRIPTS: readonly Script[] = [
+  script('a line: one at a time, in order', lineOf(3), [
+    ...[claim('a'), claim('a'), finishSerial('a', 1), claim('a'), finishSerial('a', 2), claim('a')],
+  ]),
+  script(
+    'outcome in a line, then claim, which finds the next',
+    lineOf(2, { records: [IN_HAND] }),
+    [begin('a'), finishSerial('a', 1), does('c', 'claim', claim('a').act), commit('a')],
+    'c',
+  ),
+  script(
+    'outcome in a line undone, then claim',
+    lineOf(2, { records: [IN_HAND] }),
+    [begin('a'), finishSerial('a', 1), does('c', 'claim', claim('a').act), rollback('a')],
+    'c',
+  ),
+  script(
+    'claim, then outcome in a line, which waits for it',
+    lineOf(2, { records: [IN_HAND] }),
+    [begin('a'), claim('a'), does('c', 'finish', finishSerial('a', 1).act), commit('a'), claim('a')],
+    'c',
+  ),
+  script(
+    'one in line that is to be retried, before one that came meanwhile and after one of an earlier time',
+    lineOf(2, { records: [IN_HAND] }),
+    [
+      ...[join('c', -9), finishSerial('a', 1, { kind: 'RETRY', delayMs: 600_000, error: 'x' }), claim('a')],
+      ...[join('c', -11), claim('a'), join('c', -12), claim('a')],
+    ],
+  ),
+  script(
+    'one that joins before the head, then claim',
+    lineOf(2),
+    [begin('c'), join('c', -11), claim('a'), commit('c'), claim('a')],
+    'a',
+  ),
+  script(
+    'one that would have joined before the head, then claim',
+    lineOf(2),
+    [begin('c'), join('c', -11), claim('a'), rollback('c')],
+    'a',
+  ),
+  script(
+    'claim of the head, then one that joins before it',
+    lineOf(2),
+    [
+      begin('a'),
+      claim('a'),
+      join('c', -11),
+      commit('a'),
+      claim('a'),
+      finishSerial('a', 1, COMPLETED, []),
+      claim('a'),
+    ],
+    'c',
+  ),
+  script(
+    'two that join an empty line at once',
+    world({}),
+    [begin('c'), join('c', -11), join('d', -12), commit('c'), claim('a')],
+    'd',
+  ),
+  script(
+    'one that joins while the last in line ends',
+    lineOf(1, { records: [IN_HAND] }),
+    [begin('a'), finishSerial('a', 1), join('c', -11), commit('a'), claim('a')],
+    'c',
+  ),
+  script(
+    'outcome of the last in line while one joins',
+    lineOf(1, { records: [IN_HAND] }),
+    [begin('c'), join('c', -11), finishSerial('a', 1), commit('c'), claim('a')],
+    'a',
+  ),
+  script('a head that goes, one way or another', lineOf(5), [
+    ...[steer('c', 'remove', 1), steer('c', 'cancel', 2), steer('c', 'cancel', 4)],
+    ...[change('c', 3, { delayMs: 900_000 }), claim('a')],
+  ]),
+  script('in the middle: removed, cancelled, retried, moved to the front, run now', lineOf(5), [
+    ...[steer('c', 'remove', 2), steer('c', 'cancel', 3), steer('c', 'retry', 3), steer('c', 'run', 4)],
+    ...[change('c', 5, { scheduledAtMs: 0 }), claim('a')],
+  ]),
+  script(
+    'a head not due for long yields to one that is run now, and takes its place again when it is',
+    lineOf(2),
+    [
+      ...[
+        change('c', 1, { delayMs: 1_800_000 }),
+        change('c', 2, { delayMs: 1_900_000 }),
+        steer('c', 'run', 2),
+      ],
+      ...[steer('c', 'run', 1), claim('a')],
+    ],
+  ),
+  script('what was cancelled takes its place again when it is retried', lineOf(3), [
+    ...[steer('c', 'cancel', 1), steer('c', 'retry', 1), claim('a'), steer('c', 'cancel', 2)],
+    ...[finishSerial('a', 1, { kind: 'FAILED', error: 'x' }), steer('c', 'retry', 2), claim('a')],
+  ]),
+  script('a head that runs, cancelled and removed: the next goes with its outcome', lineOf(3), [
+    ...[claim('a'), steer('c', 'cancel', 1), claim('a'), finishSerial('a', 1, { kind: 'HANDED_BACK' })],
+    ...[claim('a'), steer('c', 'remove', 2), claim('a'), finishSerial('a', 2, COMPLETED, []), claim('a')],
+  ]),
+  script(
+    'a line whose head was lost with its worker',
+    lineOf(2, {
+      records: [IN_HAND],
+      owners: [ownedBy('b', 2), {}],
+      sessions: [session('a', { expiresAt: -2 }), session('b')],
+    }),
+    [join('c', -11), claim('b', 2), begin('b'), recover('b'), join('c', -12), commit('b'), claim('b', 2)],
+    'c',
+  ),
+  script(
+    'a line whose head was lost with its worker, and was to be removed',
+    lineOf(2, {
+      tasks: [1, 2].map((id) => ({
+        ...{ ...PENDING, key: LINE_KEY, serial: true, blocked: id > 1, scheduledAt: -10 + id },
+        ...(id === 1 && { cancelRequestedAt: -1, removalRequested: true }),
+      })),
+      records: [IN_HAND],
+      owners: [ownedBy('b', 2), {}],
+      sessions: [session('a', { expiresAt: -2 }), session('b')],
+    }),
+    [begin('b'), recover('b'), finishSerial('a', 1), commit('b'), claim('b', 2)],
+    'a',
+  ),
   script(
     'claim, then acquire',
     world({}),

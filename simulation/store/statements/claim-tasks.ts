@@ -97,7 +97,7 @@ function findDue(
   for (const part of own) found.set(part.partition, { part, tasks: [] });
   for (const row of x.tasks.rows()) {
     const t = row.visibleTo(x);
-    if (t?.status !== 'PENDING' || t.dueAt > x.nowMs || t.cancelRequestedAt !== null) continue;
+    if (t?.status !== 'PENDING' || t.dueAt > x.nowMs || t.cancelRequestedAt !== null || t.blocked) continue;
     const searched = found.get(t.partitionId);
     if (searched === undefined || !wanted(t.name)) continue;
     const { afterDue, afterId } = searched.part;
@@ -124,9 +124,9 @@ function fitting(due: readonly TaskRow[]): { readonly taken: readonly TaskRow[];
 
 /** `texts` */
 function claimed(t: TaskRow): unknown[] {
-  const { policy, priority } = t;
-  const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0;
-  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority };
+  const { policy, priority, serial } = t;
+  const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0 && !serial;
+  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority, serial };
   return [
     ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more],
     ...(isShort(t) ? [t.payload] : []),

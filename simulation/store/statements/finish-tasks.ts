@@ -3,6 +3,8 @@ import type { AttemptEnd } from '../../../libs/db/stores.ts';
 import { recordKey } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
+import { electHeads } from './elect-heads.ts';
+import { visibleTasks } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 interface Outcome {
@@ -39,6 +41,7 @@ export const finishTasks: SqlStatement<
     delays: (number | null)[],
     errors: (string | null)[],
     results: (string | null)[],
+    serialPartitions: number[],
   ],
   { counted: number[] | null }
 > = {
@@ -57,7 +60,13 @@ export const finishTasks: SqlStatement<
     delays,
     errors,
     results,
+    serialPartitions,
   ) {
+    if (serialPartitions.length > 0) x.transaction.lockOwnerTable();
+    for (const partition of serialPartitions.toSorted((a, b) => a - b))
+      yield* x.select(x.owners.find(partition, x), () => true, 'FOR NO KEY UPDATE');
+
+    x.nextStatement();
     for (const [index, partitionId] of partitions.entries()) {
       const key = recordKey({ partitionId, id: records[index] ?? 0 });
       yield* x.delete(x.claimRecords.find(key, x), () => true);
@@ -78,12 +87,14 @@ export const finishTasks: SqlStatement<
     const again = ended.filter((t) => t.status === 'PENDING' && t.dueAt <= x.nowMs + SOON_MS);
 
     x.nextStatement();
+    const lines = serialPartitions.length > 0 ? visibleTasks(x, ids) : [];
     for (const { id, removalRequested } of ended)
       if (removalRequested) yield* x.delete(x.tasks.find(id, x), () => true);
     x.transaction.notify(
       again.map(({ partitionId }) => partitionId),
       Math.min(...again.map(({ dueAt }) => dueAt)),
     );
+    yield* electHeads(x, lines);
     if (ended.length === ids.length) return [{ counted: null }];
 
     x.nextStatement();

@@ -3,7 +3,8 @@ import type { TaskPolicy } from '../../../libs/core/task.ts';
 import { recordKey } from '../rows.ts';
 import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
-import { byText, heldOf, recordsIn, renewedInTime } from './statement.ts';
+import { electHeads } from './elect-heads.ts';
+import { byText, heldOf, recordsIn, renewedInTime, visibleTasks } from './statement.ts';
 import type { Held, SqlStatement } from './statement.ts';
 
 /** An attempt of a record that is gone. */
@@ -46,7 +47,12 @@ export const recoverTasks: SqlStatement<
       x.nextStatement();
       for (const attempt of lost) recovered.push(...(yield* charge(x, attempt, jitter)));
       x.nextStatement();
+      const lines = visibleTasks(
+        x,
+        lost.map(({ id }) => id),
+      );
       for (const attempt of lost) yield* removeCancelled(x, attempt);
+      yield* electHeads(x, lines);
     }
     x.nextStatement();
     yield* clamp(x);
@@ -65,7 +71,7 @@ function* lockOwn(x: Execution, held: readonly Held[]): Steps<Set<number>> {
     const owner = yield* x.select(
       x.owners.find(partition, x),
       (o) => o.epoch === epoch && o.incarnation === incarnation,
-      'FOR SHARE',
+      'FOR NO KEY UPDATE',
     );
     if (owner !== undefined) own.add(partition);
   }

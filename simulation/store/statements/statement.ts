@@ -1,5 +1,5 @@
 import type { Execution, StatementFn, Steps } from '../execution.ts';
-import type { ClaimRecordRow } from '../rows.ts';
+import type { ClaimRecordRow, TaskRow } from '../rows.ts';
 
 /** A statement of libs/db/sql with its parameters $1, $2, … Each mirrors its file: the CTEs by name and in order. */
 export interface SqlStatement<Parameters extends readonly unknown[], Result extends object> {
@@ -48,6 +48,11 @@ export function recordsIn(
     if (record.id >= from(record.partitionId)) records.push(record);
   }
   return records;
+}
+
+/** Those of `ids` that `x` sees. */
+export function visibleTasks(x: Execution, ids: readonly number[]): TaskRow[] {
+  return ids.flatMap((id) => x.tasks.find(id, x)?.visibleTo(x) ?? []);
 }
 
 /** The function epoch_ms of the schema. */

@@ -10,6 +10,7 @@ import type {
 import type { Execution, Steps } from '../execution.ts';
 import { names } from '../rows.ts';
 import type { TaskRow } from '../rows.ts';
+import { electHeads } from './elect-heads.ts';
 import { recordsIn } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
@@ -54,6 +55,7 @@ export const removeTask: SqlStatement<[id: number], Known<RemoveResult>> = {
     const { target, running, change } = locked;
     if (!running) {
       yield* x.delete(x.tasks.find(id, x), () => true);
+      yield* electHeads(x, [target]);
       return [{ result: 'removed' }];
     }
     if (!target.removalRequested)
@@ -83,6 +85,7 @@ export const cancelTask: SqlStatement<[id: number], Known<CancelResult>> = {
       return [{ result: 'cancelling' }];
     }
     yield* change((t) => ({ ...t, status: 'CANCELLED', completedAt: x.nowMs, revision: t.revision + 1 }));
+    yield* electHeads(x, [target]);
     return [{ result: 'cancelled' }];
   },
 };
@@ -101,8 +104,9 @@ export const retryTask: SqlStatement<[id: number], Known<RetryResult>> = {
     yield* change((t) => ({
       ...t,
       ...{ status: 'PENDING', failures: 0, dueAt, completedAt: null, cancelRequestedAt: null },
-      revision: t.revision + 1,
+      ...{ blocked: t.serial, revision: t.revision + 1 },
     }));
+    yield* electHeads(x, [target]);
     x.transaction.notify([target.partitionId], dueAt);
     return [{ result: 'retried' }];
   },
@@ -122,6 +126,7 @@ export const runTask: SqlStatement<[id: number], Known<'due' | NotWaiting>> = {
       ...t,
       ...{ scheduledAt: Math.min(t.scheduledAt, at), dueAt: Math.min(t.dueAt, at), revision: t.revision + 1 },
     }));
+    yield* electHeads(x, [target]);
     x.transaction.notify([target.partitionId], at);
     return [{ result: 'due' }];
   },
@@ -158,6 +163,7 @@ export const patchTask: SqlStatement<
       policy: maxAttempts === undefined ? t.policy : { ...t.policy, maxAttempts },
       priority: priority ?? t.priority,
     }));
+    yield* electHeads(x, [target]);
     if (dueAt <= x.nowMs + SOON_MS) x.transaction.notify([target.partitionId], dueAt);
     return [{ result: 'patched' }];
   },

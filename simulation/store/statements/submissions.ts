@@ -3,6 +3,7 @@ import { partitionOf } from '../../../libs/core/partition.ts';
 import type { Json } from '../../../libs/core/task.ts';
 import type { Execution, Steps } from '../execution.ts';
 import type { IdempotencyKeyRow, TaskRow } from '../rows.ts';
+import { electHeads } from './elect-heads.ts';
 import { byText, epochMs } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
@@ -60,12 +61,13 @@ export const insertTasks: SqlStatement<
         name: names[index] ?? '',
         key: keys[index] ?? null,
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
-        ...{ policy, priority, tags, serial, blocked: false },
+        ...{ policy, priority, tags, serial, blocked: serial },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
       return [row];
     });
-    const soon = inserted.filter(({ dueAt }) => dueAt <= nowMs + SOON_MS);
+    yield* electHeads(x, inserted);
+    const soon = inserted.filter(({ serial, dueAt }) => !serial && dueAt <= nowMs + SOON_MS);
     transaction.notify(
       soon.map(({ partitionId }) => partitionId),
       Math.min(...soon.map(({ dueAt }) => dueAt)),
