@@ -21,7 +21,7 @@ interface Locked {
   readonly target: TaskRow;
   readonly running: boolean;
   /** Writes its row. */
-  change(by: (t: TaskRow) => TaskRow): Steps<void>;
+  readonly change: (by: (t: TaskRow) => TaskRow) => Steps<void>;
 }
 
 /** functions/lock_task.sql */
@@ -62,7 +62,7 @@ export const removeTask: SqlStatement<[id: number], Known<RemoveResult>> = {
         cancelRequestedAt: t.cancelRequestedAt ?? x.nowMs,
         removalRequested: true,
       }));
-    x.transaction.notifyCancel(id);
+    x.transaction.notifyCancel(id, target.attempt + 1);
     return [{ result: 'cancelling' }];
   },
 };
@@ -79,7 +79,7 @@ export const cancelTask: SqlStatement<[id: number], Known<CancelResult>> = {
     if (running) {
       if (target.cancelRequestedAt === null)
         yield* change((t) => ({ ...t, cancelRequestedAt: x.nowMs, revision: t.revision + 1 }));
-      x.transaction.notifyCancel(id);
+      x.transaction.notifyCancel(id, target.attempt + 1);
       return [{ result: 'cancelling' }];
     }
     yield* change((t) => ({ ...t, status: 'CANCELLED', completedAt: x.nowMs, revision: t.revision + 1 }));
@@ -101,7 +101,7 @@ export const retryTask: SqlStatement<[id: number], Known<RetryResult>> = {
     yield* change((t) => ({
       ...t,
       ...{ status: 'PENDING', failures: 0, dueAt, completedAt: null, cancelRequestedAt: null },
-      revision: t.revision + 1,
+      ...{ scheduledAt: Math.min(t.scheduledAt, dueAt), revision: t.revision + 1 },
     }));
     x.transaction.notify([target.partitionId], dueAt);
     return [{ result: 'retried' }];
