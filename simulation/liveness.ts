@@ -15,6 +15,8 @@ const BOUNDS_MS = {
   abandoned: 8_000,
   /** A task is RUNNING and no handler is. */
   idle: 6_000,
+  /** A task is RUNNING that a user wants cancelled, and its worker has a lease. */
+  cancelling: 6_000,
   /** A record of a claim stands, and all its attempts have ended. */
   unsettled: 8_000,
 };
@@ -22,7 +24,7 @@ type Kind = keyof typeof BOUNDS_MS;
 export type LongestMs = Record<Kind, number>;
 
 export function nothingYet(): LongestMs {
-  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, unsettled: 0 };
+  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, cancelling: 0, unsettled: 0 };
 }
 
 interface Missing {
@@ -101,7 +103,8 @@ export class Liveness {
     const nowMs = postgres.machine.clock.wallMs();
     const late: Missing[] = [];
     const full = this.#fullWorkers();
-    for (const { id, partitionId, status, dueAt, attempt, incarnation } of tasks.values()) {
+    for (const task of tasks.values()) {
+      const { id, partitionId, status, dueAt, attempt, incarnation } = task;
       if (status === 'PENDING' && dueAt <= nowMs && !full.has(postgres.database.owners[partitionId]?.owner))
         late.push({ kind: 'due', what: `task ${id} is due, after attempt ${attempt}` });
       if (status !== 'RUNNING') continue;
@@ -110,6 +113,8 @@ export class Liveness {
         late.push({ kind: 'abandoned', what: `attempt ${attempt} of task ${id} has no owner with a lease` });
       else if (!safety.runs(id, attempt))
         late.push({ kind: 'idle', what: `no handler runs attempt ${attempt} of task ${id}` });
+      else if (task.cancelRequestedAt !== null)
+        late.push({ kind: 'cancelling', what: `attempt ${attempt} of task ${id} is cancelled, and goes on` });
     }
     return late;
   }

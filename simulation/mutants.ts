@@ -15,7 +15,7 @@ const CLAIM = 'simulation/store/statements/claim-tasks.ts';
 const FINISH = 'simulation/store/statements/finish-tasks.ts';
 const RECOVER = 'simulation/store/statements/recover-tasks.ts';
 const PARTITIONS = 'simulation/store/statements/partitions.ts';
-const SUBMISSIONS = 'simulation/store/statements/submissions.ts';
+const STEERING = 'simulation/store/statements/steering.ts';
 const RUNNER = 'apps/worker-node/partition-runner.ts';
 
 /**
@@ -81,16 +81,100 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'remove without a lock on the owner row',
     safeguard: 'a removal and a claim of the same task come one after the other',
-    file: SUBMISSIONS,
+    file: STEERING,
     find: "'FOR NO KEY UPDATE'",
     replace: "'NO LOCK'",
   },
   {
     name: 'remove does not ask whether the task runs',
     safeguard: 'a task that runs goes with its outcome',
-    file: SUBMISSIONS,
-    find: 'if (!runs) {',
-    replace: 'if (!runs || target.id > 0) {',
+    file: STEERING,
+    find: 'if (!running) {',
+    replace: 'if (!running || target.id > 0) {',
+  },
+  {
+    name: 'cancel does not ask whether the task runs',
+    safeguard: 'a task that runs is cancelled with its outcome',
+    file: STEERING,
+    find: '    if (running) {\n      if (target.cancelRequestedAt === null)',
+    replace: '    if (running && target.id < 0) {\n      if (target.cancelRequestedAt === null)',
+  },
+  {
+    name: 'retry of what has completed',
+    safeguard: 'only what is FAILED or CANCELLED is tried again',
+    file: STEERING,
+    find: "if (target.status === 'COMPLETED') return [{ result: 'completed' }];",
+    replace: '',
+  },
+  {
+    name: 'retry forgives nothing',
+    safeguard: 'what is tried again has its whole budget',
+    file: STEERING,
+    find: "...{ status: 'PENDING', failures: 0, dueAt,",
+    replace: "...{ status: 'PENDING', dueAt,",
+  },
+  {
+    name: 'patch does not look at the version',
+    safeguard: 'what was read and has changed since is not overwritten',
+    file: STEERING,
+    find: "if (versions?.includes(`${target.revision}.${target.attempt}`) === false) return [{ result: 'changed' }];",
+    replace: '',
+  },
+  {
+    name: 'outcome ignores that its task is to be cancelled',
+    safeguard: 'what was cancelled while it ran is not tried again',
+    file: FINISH,
+    find: "const cancelled = t.cancelRequestedAt !== null && kind !== 'COMPLETED';",
+    replace: "const cancelled = t.cancelRequestedAt !== null && kind === 'FAILED';",
+  },
+  {
+    name: 'recovery ignores that a task is to be cancelled',
+    safeguard: 'what was cancelled while it ran is not tried again when its worker is lost',
+    file: RECOVER,
+    find: "status: t.cancelRequestedAt === null ? after.status : 'CANCELLED',",
+    replace: 'status: after.status,',
+  },
+  {
+    name: 'claim takes the oldest first, whatever their priority',
+    safeguard: 'of what is due in a partition the highest priority goes first',
+    file: CLAIM,
+    find: 'b.priority - a.priority || a.dueAt - b.dueAt',
+    replace: 'a.dueAt - b.dueAt',
+  },
+  {
+    name: 'what is to be made again later is charged',
+    safeguard: 'RetryLater costs no failure',
+    file: 'apps/worker-node/executor.ts',
+    find: "if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };",
+    replace: '',
+  },
+  {
+    name: 'PermanentFailure is tried again',
+    safeguard: 'what will never succeed has failed at once',
+    file: 'apps/worker-node/executor.ts',
+    find: "if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error: toAttemptError(thrown) };",
+    replace: '',
+  },
+  {
+    name: 'a handler is told of whichever cancellation of its task',
+    safeguard: 'a cancellation is of one attempt, and the task may run again before it is heard of',
+    file: 'apps/worker-node/executor.ts',
+    find: 'if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;',
+    replace: 'if (found === undefined || found.ended || found.abort.signal.aborted) return;',
+  },
+  {
+    name: 'what returns too late has completed',
+    safeguard: 'an attempt that took longer than its task allows has failed',
+    file: 'apps/worker-node/executor.ts',
+    find: 'limit?.check();',
+    replace: '',
+  },
+  {
+    name: 'a handler that is cancelled is waited for',
+    safeguard: 'a handler that is deaf to its cancellation is given up',
+    file: 'apps/worker-node/executor.ts',
+    find: "    } else if (reason === 'cancelled') {",
+    replace: "    } else if (reason === 'cancelled' && found.task.id < 0) {",
   },
   {
     name: 'outcome of an attempt taken away',
