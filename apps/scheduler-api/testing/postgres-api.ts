@@ -20,6 +20,7 @@ export async function startApi(databaseUrl: string) {
   onTestFinished(() => api.close());
   const origin = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
+    api,
     origin,
     messages: () => log.map((line) => (JSON.parse(line) as { msg: string }).msg),
     post: (body: unknown) =>
