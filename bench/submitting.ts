@@ -66,7 +66,8 @@ export async function floodBulk(
   options: BulkFlood,
 ): Promise<Flooded> {
   const { each } = options;
-  const submit: Submit = (call) => submitMany(Array.from({ length: each }, (_, index) => call * each + index));
+  const submit: Submit = (call) =>
+    submitMany(Array.from({ length: each }, (_, index) => call * each + index));
   const { count, elapsedMs } = await flood(submit, options);
   return { count: count * each, elapsedMs };
 }

@@ -1,7 +1,30 @@
 import type { Random } from '../libs/core/random.ts';
+import type { TaskChange } from '../libs/db/stores.ts';
 import type { Direction } from './wire.ts';
 
 export type Server = 'zookeeper' | 'postgres';
+
+/** What few tasks are. */
+export interface Unusual {
+  /** The delay is given as such, and not as a time. */
+  readonly relative?: true;
+  readonly priority?: number;
+  readonly maxAttempts?: number;
+  readonly backoffMs?: number;
+  readonly timeoutMs?: number;
+  /** So many attempts throw RetryLater before anything else. */
+  readonly later?: number;
+  /** What fails throws PermanentFailure. */
+  readonly permanent?: true;
+  /** It does not look at its signal, and returns. */
+  readonly heedless?: true;
+}
+
+/** What users change of a task that waits. */
+export type Change = Pick<TaskChange, 'delayMs' | 'priority' | 'maxAttempts'> & {
+  /** The payload: how long its handler takes from now on. */
+  readonly sleepMs?: number;
+};
 
 /** What happens to the cluster from outside. Plain data: a schedule is a list of them, and can be printed. */
 export type Action =
@@ -14,8 +37,17 @@ export type Action =
       readonly stuckMs: number;
       /** Serial, under one of a few keys. */
       readonly line?: number;
+      readonly unusual?: Unusual;
     }
-  | { readonly kind: 'remove'; readonly nth: number }
+  /** Of one of the latest submissions. */
+  | { readonly kind: 'remove' | 'cancel' | 'retry' | 'run'; readonly nth: number }
+  | {
+      readonly kind: 'patch';
+      readonly nth: number;
+      readonly change: Change;
+      /** Only as it was read just before: with If-Match. */
+      readonly asRead: boolean;
+    }
   | { readonly kind: 'crash' | 'start' | 'stop' | 'expire'; readonly process: string }
   | {
       readonly kind: 'pause';
@@ -82,7 +114,11 @@ const SHARE_OF_USERS = 0.1;
 /** How often each is drawn, relative to the others. */
 const WEIGHTS: Record<ActionKind, number> = {
   submit: 16,
-  remove: 4,
+  remove: 3,
+  cancel: 3,
+  retry: 3,
+  run: 2,
+  patch: 3,
   crash: 3,
   start: 4,
   stop: 3,
@@ -106,6 +142,7 @@ const WEIGHTS: Record<ActionKind, number> = {
 };
 /** What a run may do without: each seed leaves out some faults, so that others are seen undisturbed ("swarm testing", Groce et al., 2012). */
 const ALWAYS: readonly ActionKind[] = ['submit', 'remove', 'start'];
+const SHARE_OF_UNUSUAL = 0.4;
 const SHARE_OF_KINDS = 0.5;
 /** In so many schedules something happens that takes several steps in order, which are never drawn one by one. */
 const SHARE_WITH_A_MISFORTUNE = 0.25;
@@ -120,7 +157,18 @@ const STATEMENTS = [
   'task-payloads',
   '*',
 ];
-const STATEMENTS_OF_USERS = ['insert-tasks', 'remove-task'];
+const STATEMENTS_OF_USERS = [
+  ...[
+    'insert-tasks',
+    'insert-tasks',
+    'insert-tasks',
+    'remove-task',
+    'cancel-task',
+    'retry-task',
+    'run-task',
+    'patch-task',
+  ],
+];
 const REQUESTS = ['multi', 'setData', 'create', 'any'];
 
 const SHARE_IN_LINES = 0.3;
@@ -223,7 +271,14 @@ class Draw {
       case 'submit':
         return this.#submission();
       case 'remove':
+      case 'cancel':
+      case 'retry':
+      case 'run':
         return { kind, nth: Math.floor(this.#upTo(6)) };
+      case 'patch': {
+        const nth = Math.floor(this.#upTo(6));
+        return { kind, nth, change: this.#change(), asRead: this.#random.next() < 0.5 };
+      }
       case 'crash':
       case 'start':
       case 'stop':
@@ -319,7 +374,35 @@ class Draw {
           : Math.ceil(this.#upTo(this.#pick([1, 100]))),
       fail: this.#random.next() < 0.85 ? 0 : 1,
       stuckMs: stuck ? Math.ceil(this.#upTo(5_000)) : 0,
+      ...(this.#random.next() < SHARE_OF_UNUSUAL && { unusual: this.#unusual() }),
     };
+  }
+
+  /** One of them, or two. */
+  #unusual(): Unusual {
+    const one = (): Unusual =>
+      this.#pick<Unusual>([
+        { relative: true },
+        { priority: this.#pick([1, 5, 9]) },
+        { maxAttempts: this.#pick([1, 2, 3]) },
+        { backoffMs: this.#pick([0, 100, 2_000]) },
+        { timeoutMs: this.#pick([5, 50, 500]) },
+        { later: this.#pick([1, 2]) },
+        { permanent: true },
+        { heedless: true },
+      ]);
+    return { ...one(), ...(this.#random.next() < 0.5 && one()) };
+  }
+
+  #change(): Change {
+    return this.#pick<Change>([
+      { delayMs: 0 },
+      { delayMs: Math.ceil(this.#upTo(3_000)) },
+      { priority: this.#pick([0, 1, 9]) },
+      { maxAttempts: this.#pick([1, 2, 3]) },
+      { sleepMs: Math.ceil(this.#upTo(200)) },
+      { sleepMs: 1, priority: 5, delayMs: 100 },
+    ]);
   }
 
   #wish(): string[] {

@@ -16,6 +16,8 @@ const BOUNDS_MS = {
   abandoned: 8_000,
   /** A task is RUNNING and no handler is. */
   idle: 6_000,
+  /** A task is RUNNING that a user wants cancelled, and its worker has a lease. */
+  cancelling: 6_000,
   /** A record of a claim stands, and all its attempts have ended. */
   unsettled: 8_000,
 };
@@ -23,7 +25,7 @@ type Kind = keyof typeof BOUNDS_MS;
 export type LongestMs = Record<Kind, number>;
 
 export function nothingYet(): LongestMs {
-  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, unsettled: 0 };
+  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, cancelling: 0, unsettled: 0 };
 }
 
 interface Missing {
@@ -118,6 +120,8 @@ export class Liveness {
         late.push({ kind: 'abandoned', what: `attempt ${attempt} of task ${id} has no owner with a lease` });
       else if (!safety.runs(id, attempt))
         late.push({ kind: 'idle', what: `no handler runs attempt ${attempt} of task ${id}` });
+      else if (task.cancelRequestedAt !== null)
+        late.push({ kind: 'cancelling', what: `attempt ${attempt} of task ${id} is cancelled, and goes on` });
     }
     return late;
   }

@@ -4,7 +4,7 @@ import { drawSchedule } from './actions.ts';
 import { Cluster, PATHS } from './cluster/cluster.ts';
 import { Liveness, nothingYet } from './liveness.ts';
 import type { LongestMs } from './liveness.ts';
-import type { Violation } from './safety.ts';
+import type { Violation } from './outcomes.ts';
 import { Transcript } from './transcript.ts';
 import { World } from './world.ts';
 

@@ -1,24 +1,13 @@
-import { DEFAULT_POLICY } from '../libs/core/task.ts';
+import type { AbortReason } from '../libs/handlers/index.ts';
 import type { WorkerProcess } from './cluster/worker-process.ts';
 import type { Change as ZnodeChange } from '../libs/embedded/zookeeper/transaction.ts';
 import { inLine } from './store/statements/elect-heads.ts';
+import { illegalChange } from './legal-changes.ts';
+import { judgeOutcome } from './outcomes.ts';
+import type { Execution, HandlerEnd, Violation } from './outcomes.ts';
+import { Priorities } from './priorities.ts';
 import type { Commit, OwnerRow, SimulatedDatabase, TaskState } from './store/database.ts';
 
-/** A promise was broken: which, and how. */
-export interface Violation {
-  readonly promise: string;
-  readonly message: string;
-}
-
-/** How a handler ended. `aborted`: it threw, having been told to stop. */
-export type HandlerEnd = 'returned' | 'threw' | 'aborted';
-
-interface Execution {
-  readonly process: WorkerProcess;
-  end: HandlerEnd | undefined;
-}
-
-const TERMINAL = new Set(['COMPLETED', 'FAILED', 'CANCELLED']);
 const key = (id: number, attempt: number) => `${id}/${attempt}`;
 
 /**
@@ -31,6 +20,13 @@ export class Safety {
   /** Removals acknowledged with "removed", and those with "cancelling". */
   readonly #removed = new Set<number>();
   readonly #cancelling = new Map<number, number>();
+  /** Tasks that somebody has wanted to end, whatever became of the request. */
+  readonly #endAsked = new Set<number>();
+  /** Attempts under way whose end was requested. */
+  readonly #told = new Set<string>();
+  /** The versions that were changed, `id/revision.attempt`. */
+  readonly #patched = new Set<string>();
+  readonly #priorities: Priorities;
   readonly #nowMs: () => number;
   readonly #leaseMs: number;
   readonly #count: (what: string) => void;
@@ -47,6 +43,7 @@ export class Safety {
     this.#nowMs = options.nowMs;
     this.#leaseMs = options.leaseMs;
     this.#count = options.count;
+    this.#priorities = new Priorities(options);
   }
 
   /** The first promise broken, if any. */
@@ -77,6 +74,8 @@ export class Safety {
     for (const { before, after } of commit.tasks) {
       if (before !== undefined) this.#taskChanged(before, after, commit);
     }
+    const overtaken = this.#priorities.judge(commit, this.#database?.tasks);
+    if (overtaken !== undefined) this.broken('priority', overtaken);
   }
 
   #ownerChanged(before: OwnerRow, after: OwnerRow, { applicationName }: Commit): void {
@@ -101,19 +100,18 @@ export class Safety {
     const { id } = before;
     if (after !== undefined && after.attempt < before.attempt)
       this.broken('P2', `task ${id}: attempt went from ${before.attempt} back to ${after.attempt}`);
-    const ends = before.status === 'RUNNING' && after?.status !== 'RUNNING';
-    // Its turn has come, or gone to another.
-    const isTurn = before.status === 'PENDING' && after?.blocked !== before.blocked;
-    if (after !== undefined && after.status !== 'RUNNING' && !ends && !isTurn)
-      this.broken(
-        'P2',
-        `task ${id} was changed while ${before.status}, attempt ${before.attempt} having ended`,
-      );
-    if (after !== undefined && TERMINAL.has(before.status) && after.status !== before.status)
-      this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
+    if (after !== undefined) {
+      const wrong = illegalChange(before, after, commit.statement);
+      if (wrong !== undefined) this.broken('changes', `task ${id} ${wrong}`);
+      if (commit.statement === 'patch-task') this.#patched.add(`${id}/${before.revision}.${before.attempt}`);
+      if (after.status === 'CANCELLED' && !this.#endAsked.has(id))
+        this.broken('changes', `task ${id} is CANCELLED, and nobody has asked for it`);
+      if (after.status === 'RUNNING' && after.cancelRequestedAt !== null)
+        this.#told.add(key(id, after.attempt));
+    }
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.record !== before.record))
       this.#claimed(before, after, commit);
-    if (!ends) return;
+    if (before.status !== 'RUNNING' || after?.status === 'RUNNING') return;
     this.#ended(before, commit);
     if (after !== undefined) this.#recordedAsItWent(before, after, commit);
   }
@@ -157,8 +155,6 @@ export class Safety {
     if (this.#outcomes.has(key(id, attempt)))
       this.broken('P2', `attempt ${attempt} of task ${id} ended twice`);
     this.#outcomes.add(key(id, attempt));
-    if (commit.statement === 'remove-task')
-      this.broken('P2', `task ${id} was removed while attempt ${attempt} runs`);
     if (commit.statement === 'recover-tasks') this.#recovered(before, commit);
     else if (commit.statement === 'finish-tasks') {
       const execution = this.#executions.get(key(id, attempt));
@@ -167,23 +163,20 @@ export class Safety {
           'P2',
           `attempt ${attempt} of task ${id} (${incarnation ?? ''}) was ended by a process that did not run it`,
         );
-    }
+    } else this.broken('P2', `${commit.statement} has ended attempt ${attempt} of task ${id}, which runs`);
   }
 
-  /** P1: what is recorded of an attempt is what its handler did, and what is charged for it is what it cost. */
-  #recordedAsItWent(before: TaskState, after: TaskState, { statement }: Commit): void {
-    const what = `attempt ${before.attempt} of task ${before.id}`;
-    const end = this.#executions.get(key(before.id, before.attempt))?.end;
-    const charged = after.failures - before.failures;
-    if (after.status === 'COMPLETED' && end !== 'returned')
-      this.broken('P1', `${what} is COMPLETED, and its handler ${end ?? 'has not returned'}`);
-    const { maxAttempts } = { ...DEFAULT_POLICY, ...after.policy };
-    if (after.status === 'FAILED' && after.failures < maxAttempts)
-      this.broken('P1', `${what} is FAILED after ${after.failures} failures`);
-    if ((statement === 'recover-tasks' || end === 'threw') && charged !== 1)
-      this.broken('P2', `${what} failed, and ${charged} failures are charged`);
-    if (statement === 'finish-tasks' && charged > 0 && end !== 'threw' && end !== 'aborted')
-      this.broken('P2', `${what} is charged as a failure, and its handler ${end ?? 'has not ended'}`);
+  #recordedAsItWent(before: TaskState, after: TaskState, commit: Commit): void {
+    const execution = this.#executions.get(key(before.id, before.attempt));
+    const { violation, noteworthy } = judgeOutcome({
+      before,
+      after,
+      commit,
+      execution,
+      nowMs: this.#nowMs(),
+    });
+    if (violation !== undefined) this.broken(violation.promise, violation.message);
+    for (const what of noteworthy) this.#count(what);
   }
 
   /** P7: what still runs is not started again, unless something was wrong with the process that runs it. */
@@ -248,7 +241,12 @@ export class Safety {
     const last = this.#cancelling.get(id);
     if (last !== undefined && attempt > last)
       this.broken('P2', `task ${id} was started anew after its cancellation`);
-    this.#executions.set(key(id, attempt), { process, end: undefined });
+    this.#executions.set(key(id, attempt), {
+      process,
+      sinceMs: this.#nowMs(),
+      end: undefined,
+      tookMs: undefined,
+    });
   }
 
   #startedAsRecorded({ id: worker, applicationName }: WorkerProcess, id: number, attempt: number): void {
@@ -262,9 +260,18 @@ export class Safety {
       );
   }
 
-  handlerEnded(id: number, attempt: number, end: HandlerEnd): void {
+  /** @param told why it was told to stop, where it was */
+  handlerEnded(id: number, attempt: number, end: HandlerEnd, told: AbortReason | undefined): void {
     const execution = this.#executions.get(key(id, attempt));
-    if (execution !== undefined) execution.end = end;
+    if (execution !== undefined) {
+      execution.end = end;
+      // Frozen, it may find its time over only when it is done.
+      if (this.#isPrompt(execution.process)) execution.tookMs = this.#nowMs() - execution.sinceMs;
+    }
+    if (told !== 'cancelled') return;
+    this.#count('handlers told that they are cancelled');
+    if (!this.#told.has(key(id, attempt)))
+      this.broken('changes', `attempt ${attempt} of task ${id} was told that it is cancelled, which another was`);
   }
 
   /** Whether a handler is at work on it. */
@@ -281,6 +288,18 @@ export class Safety {
   /** A user was told that the attempt under way is the last. */
   cancellationAcknowledged(id: number): void {
     this.#cancelling.set(id, this.#database?.tasks.get(id)?.attempt ?? Infinity);
+  }
+
+  /** A user is about to ask for its cancellation or removal. */
+  endAsked(id: number): void {
+    this.#endAsked.add(id);
+  }
+
+  /** A user was told that it was changed, which it was to be only if it was of that version. */
+  patchAcknowledged(id: number, version: string): void {
+    this.#count('patches of a version');
+    if (!this.#patched.has(`${id}/${version}`))
+      this.broken('changes', `task ${id} was changed as of version ${version}, and was of another`);
   }
 
   get handlersStarted(): number {

@@ -21,12 +21,15 @@ describe('the simulation', () => {
       for (const { action } of drawSchedule(seededRandom(seed), 300)) if (action) drawn.add(action.kind);
     }
     expect([...drawn].sort()).toEqual([
-      ...['administer', 'blackHole', 'crash', 'cut', 'delayReply', 'depose', 'expire'],
+      ...['administer', 'blackHole', 'cancel', 'crash', 'cut', 'delayReply', 'depose', 'expire'],
       ...['loseEvents', 'loseNotifications', 'loseReply'],
       ...[
+        'patch',
         'pause',
         'postgresRestart',
         'remove',
+        'retry',
+        'run',
         'slowBackend',
         'slowWire',
         'start',
@@ -55,6 +58,12 @@ describe('the simulation', () => {
       ['replies of Postgres delayed', 500],
       ['watch events lost', 100],
       ['claims of a task for which others wait', 2_000],
+      ['handlers told that they are cancelled', 100],
+      ['handlers that ended: later', 500],
+      ['handlers that ended: failed for good', 100],
+      ['attempts that took longer than they may', 100],
+      ['claims of what goes first', 500],
+      ['patches of a version', 100],
     ] as const)
       expect(counts.get(what), what).toBeGreaterThan(least);
   });

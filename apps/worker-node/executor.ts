@@ -162,12 +162,6 @@ export class Executor {
     }
   }
 
-  /** As {@link abort}, of whichever attempt runs here, if any. */
-  cancel(id: TaskId): void {
-    const found = this.#attempts.get(id);
-    if (found !== undefined) this.abort(id, found.task.attempt, 'cancelled');
-  }
-
   /** Hands back what waits for others of its name: it will not be started here any more. */
   handBackWaiting(): void {
     for (const task of this.running()) if (this.#names.giveUp(task)) this.#end(task, { kind: 'HANDED_BACK' });

@@ -39,7 +39,7 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
     url: config.DATABASE_URL,
     applicationName: `${applicationName.slice(0, 52)} listener`,
     onDue: (partitions, sinceMs) => worker.expectWork(partitions, sinceMs),
-    onCancel: (id) => worker.cancelled(id),
+    onCancel: (id, attempt) => worker.cancelled(id, attempt),
     check: () => pool.query(`NOTIFY ${CHECK_CHANNEL}`),
     onListening: (listening) => worker.listening(listening),
     clock: systemClock,

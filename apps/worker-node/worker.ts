@@ -195,9 +195,9 @@ export class Worker {
     );
   }
 
-  /** A user wants this task gone, whoever runs it. */
-  cancelled(id: TaskId): void {
-    this.#executor.cancel(id);
+  /** A user wants this task gone, whoever runs that attempt. */
+  cancelled(id: TaskId, attempt: number): void {
+    this.#executor.abort(id, attempt, 'cancelled');
   }
 
   #setHeld(held: readonly Held[]): void {

@@ -157,7 +157,7 @@ describe('a task', () => {
       await database.tasks.remove(id);
       await listener.query('SELECT 1');
       await listener.end();
-      expect(heard).toEqual([String(id), String(id)]);
+      expect(heard).toEqual([`${id}:1`, `${id}:1`]);
     });
   });
 

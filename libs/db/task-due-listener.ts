@@ -11,8 +11,8 @@ export interface TaskDueListenerOptions {
   readonly applicationName: string;
   /** Of these partitions (`'*'`: of all), some have something due from that time on, by the database's clock. */
   readonly onDue: (partitions: readonly number[] | '*', sinceMs: number) => void;
-  /** A user wants this task cancelled or removed; whoever runs it is to tell its handler. */
-  readonly onCancel?: (id: TaskId) => void;
+  /** A user wants this task cancelled or removed; whoever runs this attempt is to tell its handler. */
+  readonly onCancel?: (id: TaskId, attempt: number) => void;
   readonly clock: Clock;
   readonly random: Random;
   /** Sends a NOTIFY on {@link CHECK_CHANNEL}, by another connection. */
@@ -95,7 +95,7 @@ export class TaskDueListener {
       if (!heard) onListening?.(true);
       heard = true;
       if (channel === CHANNEL) onDue(...parsePayload(payload));
-      if (channel === CANCEL_CHANNEL) onCancel?.(Number(payload));
+      if (channel === CANCEL_CHANNEL) onCancel?.(...parseCancel(payload));
     });
     try {
       await client.connect();
@@ -127,4 +127,10 @@ function parsePayload(payload = ''): [partitions: readonly number[] | '*', since
   const [, time, list] = /^(\d+):(\*|[\d,]+)$/.exec(payload) ?? [];
   if (time === undefined || list === undefined) return ['*', -Infinity];
   return [list === '*' ? list : list.split(',').map(Number), Number(time)];
+}
+
+/** `ID:ATTEMPT`; of anything else, no task there is. */
+function parseCancel(payload = ''): [id: TaskId, attempt: number] {
+  const [id = NaN, attempt = NaN] = payload.split(':').map(Number);
+  return [id, attempt];
 }

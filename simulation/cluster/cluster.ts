@@ -3,13 +3,11 @@ import { clusterPaths } from '../../libs/cluster/paths.ts';
 import { isZooKeeperError } from '../../libs/cluster/zookeeper.ts';
 import { sleep } from '../../libs/core/clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
-import type { Handler } from '../../apps/worker-node/handlers/handler.ts';
 import type { Action, Server } from '../actions.ts';
 import { CONTROLLERS, USERS, WORKERS } from '../actions.ts';
 import { FewestMoves } from '../fewest-moves.ts';
 import { Moves } from '../moves.ts';
 import { Safety } from '../safety.ts';
-import type { HandlerEnd } from '../safety.ts';
 import { Thread } from '../thread.ts';
 import type { Transcript } from '../transcript.ts';
 import { Wire } from '../wire.ts';
@@ -18,6 +16,7 @@ import { SimulatedZooKeeper } from '../zookeeper/client.ts';
 import { Ensemble } from '../zookeeper/ensemble.ts';
 import { Administrator } from './administrator.ts';
 import { ControllerProcess } from './controller-process.ts';
+import { simulatedHandler } from './handler.ts';
 import type { Say } from './log.ts';
 import { Postgres } from './postgres.ts';
 import { Users } from './users.ts';
@@ -101,15 +100,15 @@ export class Cluster {
   do(action: Action): void {
     this.#transcript.add('*', () => JSON.stringify(action));
     switch (action.kind) {
-      case 'submit': {
-        const { count, delayMs, sleepMs, fail, stuckMs, line } = action;
-        return this.users.submit(
-          { count, delayMs, payload: { sleepMs, fail, stuckMs }, line },
-          this.postgres.machine.clock.wallMs(),
-        );
-      }
+      case 'submit':
+        return this.users.submit(action, this.postgres.machine.clock.wallMs());
       case 'remove':
-        return this.users.remove(action.nth);
+      case 'cancel':
+      case 'retry':
+      case 'run':
+        return this.users[action.kind](action.nth);
+      case 'patch':
+        return this.users.patch(action.nth, action.change, action.asRead);
       case 'crash':
         return this.#process(action.process)?.kill();
       case 'start':
@@ -216,7 +215,7 @@ export class Cluster {
         ...this.#common(id),
         postgres: this.postgres,
         wedgedAfterMs: WEDGED_AFTER_MS,
-        handlerFor: (process) => this.#handlerFor(process),
+        handlerFor: (process) => () => simulatedHandler(process, this.safety),
         onExit: (error) => this.#exited(id, error),
       }),
     );
@@ -281,29 +280,6 @@ export class Cluster {
         }
       };
       void attempt();
-    });
-  }
-
-  #handlerFor(process: WorkerProcess): (name: string) => Handler {
-    return () => ({
-      run: async (payload, { id, attempt, signal }) => {
-        const { sleepMs, fail, stuckMs } = payload as { sleepMs: number; fail: number; stuckMs: number };
-        this.safety.handlerStarted(process, id, attempt);
-        let end: HandlerEnd = 'threw';
-        try {
-          // Stuck: deaf to its signal.
-          if (stuckMs > 0) await sleep(process.main.clock, stuckMs);
-          if (sleepMs > 0) await sleep(process.main.clock, sleepMs, signal);
-          signal.throwIfAborted();
-          if (attempt <= fail) throw new Error('as asked');
-          end = 'returned';
-        } catch (error) {
-          if (signal.aborted) end = 'aborted';
-          throw error;
-        } finally {
-          this.safety.handlerEnded(id, attempt, end);
-        }
-      },
     });
   }
 

@@ -10,7 +10,7 @@ export type Stores = ReturnType<typeof simulatedStores>;
 type StatementListener = (process: string, statement: string, what: 'executed' | 'committed') => void;
 
 /** Hold no locks that anyone could wait for. */
-const READS = new Set(['peek-due', 'running-tasks', 'task-payloads', 'read-meta']);
+const READS = new Set(['peek-due', 'running-tasks', 'task-payloads', 'read-meta', 'get-task']);
 
 /** The one Postgres: the database, its clock, and whether it is up. */
 export class Postgres {

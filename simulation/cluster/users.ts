@@ -1,5 +1,8 @@
-import type { Json } from '../../libs/core/task.ts';
+import type { TaskId } from '../../libs/core/task.ts';
+import type { NewTask } from '../../libs/db/stores.ts';
+import type { Action, Change, Unusual } from '../actions.ts';
 import { USERS } from '../actions.ts';
+import type { Behaviour } from './handler.ts';
 import type { Safety } from '../safety.ts';
 import { Thread } from '../thread.ts';
 import { Wire } from '../wire.ts';
@@ -7,15 +10,12 @@ import type { World } from '../world.ts';
 import { Pool } from './postgres.ts';
 import type { Postgres } from './postgres.ts';
 
-export interface TaskWish {
-  readonly count: number;
-  readonly delayMs: number;
-  readonly payload: Json;
-  /** Which of the serial keys, if any. */
-  readonly line?: number | undefined;
-}
+type Submission = Extract<Action, { kind: 'submit' }>;
 
-/** People and programs that submit tasks and remove them, and remember what they were told. */
+/** How a backoff grows, and its longest, in ms: short, as runs are. */
+const BACKOFF = { factor: 2, maxMs: 4_000 };
+
+/** People and programs that submit tasks and steer them, and remember what they were told. */
 export class Users {
   readonly #thread: Thread;
   readonly wire: Wire;
@@ -51,11 +51,18 @@ export class Users {
   }
 
   /** @param databaseNowMs what `delayMs` counts from */
-  submit({ count, delayMs, payload, line }: TaskWish, databaseNowMs: number): void {
-    const scheduledAtMs = delayMs === 0 ? null : Math.floor(databaseNowMs + delayMs);
-    const inLine = line === undefined ? { key: null } : { key: `line ${line}`, serial: true };
-    const tasks = Array.from({ length: count }, () => ({ name: 'sim', ...inLine, payload, scheduledAtMs }));
-    this.#pool.tasks.insert(tasks).then(
+  submit({ count, delayMs, sleepMs, fail, stuckMs, line, unusual = {} }: Submission, databaseNowMs: number): void {
+    const { relative = false, later = 0, permanent = false, heedless = false } = unusual;
+    const payload: Behaviour = { sleepMs, fail, stuckMs, later, permanent, heedless };
+    const time = relative
+      ? { scheduledAtMs: null, delayMs }
+      : { scheduledAtMs: delayMs === 0 ? null : Math.floor(databaseNowMs + delayMs) };
+    const task: NewTask = {
+      ...{ name: 'sim', payload: { ...payload }, ...time },
+      ...(line === undefined ? { key: null } : { key: `line ${line}`, serial: true }),
+      ...{ policy: policyOf(unusual), priority: unusual.priority ?? 0 },
+    };
+    this.#pool.tasks.insert(Array.from({ length: count }, () => task)).then(
       (records) => this.#acknowledged.push(...records.map(({ id }) => id)),
       // 503: the user has been promised nothing.
       () => undefined,
@@ -64,15 +71,58 @@ export class Users {
 
   /** Asks for the removal of one of the latest submissions. */
   remove(nth: number): void {
-    const id = this.#acknowledged.at(-1 - nth);
-    if (id === undefined) return;
-    this.#removing.add(id);
-    this.#pool.tasks.remove(id).then(
-      (result) => {
-        if (result === 'removed') this.#safety.removalAcknowledged(id);
-        if (result === 'cancelling') this.#safety.cancellationAcknowledged(id);
-      },
-      () => undefined,
-    );
+    this.#steer(nth, async (id) => {
+      this.#removing.add(id);
+      this.#safety.endAsked(id);
+      const result = await this.#pool.tasks.remove(id);
+      if (result === 'removed') this.#safety.removalAcknowledged(id);
+      if (result === 'cancelling') this.#safety.cancellationAcknowledged(id);
+    });
   }
+
+  /** As {@link remove}: has it end as CANCELLED. */
+  cancel(nth: number): void {
+    this.#steer(nth, (id) => {
+      this.#safety.endAsked(id);
+      return this.#pool.tasks.cancel(id);
+    });
+  }
+
+  retry(nth: number): void {
+    this.#steer(nth, (id) => this.#pool.tasks.retry(id));
+  }
+
+  run(nth: number): void {
+    this.#steer(nth, (id) => this.#pool.tasks.run(id));
+  }
+
+  /** @param asRead only if nobody changes it after it was read */
+  patch(nth: number, { sleepMs, ...change }: Change, asRead: boolean): void {
+    this.#steer(nth, async (id) => {
+      const read = asRead || sleepMs !== undefined ? await this.#pool.tasks.get(id) : null;
+      const payload = read !== null && sleepMs !== undefined && { ...(read.payload as object), sleepMs };
+      const version = asRead && read !== null ? `${read.revision}.${read.attempt}` : undefined;
+      const result = await this.#pool.tasks.patch(
+        id,
+        { ...change, ...(payload && { payload }) },
+        version === undefined ? undefined : [version],
+      );
+      if (result === 'patched' && version !== undefined) this.#safety.patchAcknowledged(id, version);
+    });
+  }
+
+  #steer(nth: number, ask: (id: TaskId) => Promise<unknown>): void {
+    const id = this.#acknowledged.at(-1 - nth);
+    // 503: it may or may not have been done.
+    if (id !== undefined) ask(id).catch(() => undefined);
+  }
+}
+
+function policyOf({ maxAttempts, backoffMs, timeoutMs }: Unusual): NewTask['policy'] {
+  if (maxAttempts === undefined && backoffMs === undefined && timeoutMs === undefined) return null;
+  return {
+    ...(maxAttempts !== undefined && { maxAttempts }),
+    ...(backoffMs !== undefined && { backoff: { ...BACKOFF, baseMs: backoffMs } }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
 }

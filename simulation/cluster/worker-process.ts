@@ -98,9 +98,11 @@ export class WorkerProcess {
           .open()
           .send('TO_CLIENT', () => this.main.deliver(() => this.#worker.expectWork(partitions, sinceMs)));
     });
-    postgres.database.onTaskCancel((id) => {
+    postgres.database.onTaskCancel((id, attempt) => {
       if (this.#listening && !this.dead)
-        this.dbWire.open().send('TO_CLIENT', () => this.main.deliver(() => this.#worker.cancelled(id)));
+        this.dbWire
+          .open()
+          .send('TO_CLIENT', () => this.main.deliver(() => this.#worker.cancelled(id, attempt)));
     });
     postgres.onRestart(() => {
       if (!this.dead) this.cutDatabase();

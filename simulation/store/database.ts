@@ -61,7 +61,7 @@ export class SimulatedDatabase {
   readonly #server: Server;
   readonly #commitListeners: ((commit: Commit) => void)[] = [];
   readonly #taskDueListeners: TaskDueListener[] = [];
-  readonly #taskCancelListeners: ((id: number) => void)[] = [];
+  readonly #taskCancelListeners: ((id: number, attempt: number) => void)[] = [];
 
   constructor(options: DatabaseOptions) {
     const states = new TaskStates();
@@ -82,7 +82,8 @@ export class SimulatedDatabase {
       },
       onNotify: (channel, payload) => {
         if (channel === 'task_cancel') {
-          for (const listener of this.#taskCancelListeners) listener(Number(payload));
+          const [id = 0, attempt = 0] = payload.split(':').map(Number);
+          for (const listener of this.#taskCancelListeners) listener(id, attempt);
           return;
         }
         const [sinceMs = '', list = ''] = payload.split(':');
@@ -112,7 +113,7 @@ export class SimulatedDatabase {
   }
 
   /** LISTEN task_cancel: called synchronously, after the listeners of the commit. */
-  onTaskCancel(listener: (id: number) => void): void {
+  onTaskCancel(listener: (id: number, attempt: number) => void): void {
     this.#taskCancelListeners.push(listener);
   }
 

@@ -37,7 +37,7 @@ export interface Backend extends Locker {
   /** The function notify_task_due: at commit. */
   notify(partitions: readonly number[], dueAt: number): void;
   /** NOTIFY task_cancel: at commit. */
-  notifyCancel(id: number): void;
+  notifyCancel(id: number, attempt: number): void;
   nextTaskId(): number;
   nextRecordId(): number;
   /** Numbers the statement that begins now, within the transaction. */

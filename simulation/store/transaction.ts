@@ -207,8 +207,8 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     this.notifications.add(`task_due ${Math.floor(dueAt)}:${list.length < 7_900 ? list : '*'}`);
   }
 
-  notifyCancel(id: number): void {
-    this.notifications.add(`task_cancel ${id}`);
+  notifyCancel(id: number, attempt: number): void {
+    this.notifications.add(`task_cancel ${id}:${attempt}`);
   }
 
   nextTaskId(): number {

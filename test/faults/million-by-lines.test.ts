@@ -48,7 +48,10 @@ describe('a million tasks in one request', () => {
     });
     function* body() {
       for (let n = 0; n < TASKS; n += 1_000)
-        yield Array.from({ length: 1_000 }, (_, i) => `${JSON.stringify({ name: 'one of many', payload: { n: n + i } })}\n`).join('');
+        yield Array.from(
+          { length: 1_000 },
+          (_, i) => `${JSON.stringify({ name: 'one of many', payload: { n: n + i } })}\n`,
+        ).join('');
     }
     const answered = once(client, 'response') as Promise<[IncomingMessage]>;
     const sent = pipeline(Readable.from(body()), client);
@@ -61,15 +64,20 @@ describe('a million tasks in one request', () => {
       rest = lines.pop() ?? '';
       for (const line of lines) {
         outcomes += 1;
-        if (!line.startsWith(`{"line":${outcomes},"id":`)) expect(line).toBe(`the outcome of line ${outcomes}`);
+        if (!line.startsWith(`{"line":${outcomes},"id":`))
+          expect(line).toBe(`the outcome of line ${outcomes}`);
       }
       if (outcomes % 50 === 0) most = Math.max(most, await residentBytes());
     }
     await sent;
     expect(outcomes).toBe(TASKS);
-    const { rows } = await withConnection(database.url, (db) => db.query('SELECT count(*)::integer AS count FROM task'));
+    const { rows } = await withConnection(database.url, (db) =>
+      db.query('SELECT count(*)::integer AS count FROM task'),
+    );
     expect(rows).toEqual([{ count: TASKS }]);
-    console.log(`${Math.round((most - idle) / 1024 / 1024)} MB over ${Math.round(idle / 1024 / 1024)} MB at rest`);
+    console.log(
+      `${Math.round((most - idle) / 1024 / 1024)} MB over ${Math.round(idle / 1024 / 1024)} MB at rest`,
+    );
     expect(most - idle).toBeLessThan(MOST_BYTES);
   });
 });

@@ -22,6 +22,7 @@ export async function startApi(databaseUrl: string, limits: Partial<ApiLimits> =
   onTestFinished(() => api.close());
   const origin = await api.listen({ host: '127.0.0.1', port: 0 });
   return {
+    api,
     origin,
     close: () => api.close(),
     messages: () => log.map((line) => (JSON.parse(line) as { msg: string }).msg),

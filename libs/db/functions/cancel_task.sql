@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION cancel_task(task_id bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE locked record;
 BEGIN
-  SELECT (l.target).status, (l.target).partition_id, (l.target).key, (l.target).serial, l.running INTO locked
+  SELECT (l.target).status, (l.target).attempt, (l.target).partition_id, (l.target).key, (l.target).serial, l.running INTO locked
   FROM lock_task(task_id) AS l;
   IF locked.status IS NULL OR locked.status = 'CANCELLED' THEN
     RETURN lower(locked.status);
@@ -15,7 +15,8 @@ BEGIN
   IF locked.running THEN
     UPDATE task t SET cancel_requested_at = now(), revision = t.revision + 1
     WHERE t.id = task_id AND t.cancel_requested_at IS NULL;
-    PERFORM pg_notify('task_cancel', task_id::text);
+    -- The attempt too, since the task may run again before this is heard.
+    PERFORM pg_notify('task_cancel', format('%s:%s', task_id, locked.attempt + 1));
     RETURN 'cancelling';
   END IF;
   UPDATE task t SET status = 'CANCELLED', completed_at = now(), revision = t.revision + 1 WHERE t.id = task_id;

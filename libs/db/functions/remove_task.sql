@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION remove_task(task_id bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE locked record;
 BEGIN
-  SELECT (l.target).id, (l.target).partition_id, (l.target).key, (l.target).serial, l.running INTO locked
+  SELECT (l.target).id, (l.target).attempt, (l.target).partition_id, (l.target).key, (l.target).serial, l.running INTO locked
   FROM lock_task(task_id) AS l;
   IF locked.id IS NULL THEN
     RETURN NULL;
@@ -18,6 +18,6 @@ BEGIN
   END IF;
   UPDATE task t SET cancel_requested_at = coalesce(t.cancel_requested_at, now()), removal_requested = true
   WHERE t.id = task_id AND NOT t.removal_requested;
-  PERFORM pg_notify('task_cancel', task_id::text);
+  PERFORM pg_notify('task_cancel', format('%s:%s', task_id, locked.attempt + 1));
   RETURN 'cancelling';
 END $$;

@@ -12,9 +12,10 @@ BEGIN
     RETURN CASE WHEN locked.running THEN 'running' WHEN locked.status = 'PENDING' THEN 'waiting'
                 ELSE lower(locked.status) END;
   END IF;
+  -- Its retries count from now on as well.
   UPDATE task t
-  SET status = 'PENDING', failures = 0, due_at = at, completed_at = NULL, cancel_requested_at = NULL, blocked = t.serial,
-      revision = t.revision + 1
+  SET status = 'PENDING', failures = 0, scheduled_at = least(t.scheduled_at, at), due_at = at,
+      completed_at = NULL, cancel_requested_at = NULL, blocked = t.serial, revision = t.revision + 1
   WHERE t.id = task_id;
   IF locked.serial THEN
     PERFORM elect_heads(ARRAY[locked.partition_id], ARRAY[locked.key]);

@@ -51,7 +51,7 @@ export class SimulatedSide implements Side {
     this.database.onTaskDue((partitions, sinceMs) =>
       this.#notified.push(`${sinceMs}:${partitions === '*' ? partitions : partitions.join(',')}`),
     );
-    this.database.onTaskCancel((id) => this.#notified.push(`cancel ${id}`));
+    this.database.onTaskCancel((id, attempt) => this.#notified.push(`cancel ${id}:${attempt}`));
   }
 
   async perform(step: Step): Promise<Line> {

@@ -22,7 +22,7 @@ interface Locked {
   readonly target: TaskRow;
   readonly running: boolean;
   /** Writes its row. */
-  change(by: (t: TaskRow) => TaskRow): Steps<void>;
+  readonly change: (by: (t: TaskRow) => TaskRow) => Steps<void>;
 }
 
 /** functions/lock_task.sql */
@@ -64,7 +64,7 @@ export const removeTask: SqlStatement<[id: number], Known<RemoveResult>> = {
         cancelRequestedAt: t.cancelRequestedAt ?? x.nowMs,
         removalRequested: true,
       }));
-    x.transaction.notifyCancel(id);
+    x.transaction.notifyCancel(id, target.attempt + 1);
     return [{ result: 'cancelling' }];
   },
 };
@@ -81,7 +81,7 @@ export const cancelTask: SqlStatement<[id: number], Known<CancelResult>> = {
     if (running) {
       if (target.cancelRequestedAt === null)
         yield* change((t) => ({ ...t, cancelRequestedAt: x.nowMs, revision: t.revision + 1 }));
-      x.transaction.notifyCancel(id);
+      x.transaction.notifyCancel(id, target.attempt + 1);
       return [{ result: 'cancelling' }];
     }
     yield* change((t) => ({ ...t, status: 'CANCELLED', completedAt: x.nowMs, revision: t.revision + 1 }));
@@ -104,7 +104,7 @@ export const retryTask: SqlStatement<[id: number], Known<RetryResult>> = {
     yield* change((t) => ({
       ...t,
       ...{ status: 'PENDING', failures: 0, dueAt, completedAt: null, cancelRequestedAt: null },
-      ...{ blocked: t.serial, revision: t.revision + 1 },
+      ...{ scheduledAt: Math.min(t.scheduledAt, dueAt), blocked: t.serial, revision: t.revision + 1 },
     }));
     yield* electHeads(x, [target]);
     x.transaction.notify([target.partitionId], dueAt);
