@@ -271,7 +271,10 @@ export class Safety {
     if (told !== 'cancelled') return;
     this.#count('handlers told that they are cancelled');
     if (!this.#told.has(key(id, attempt)))
-      this.broken('changes', `attempt ${attempt} of task ${id} was told that it is cancelled, which another was`);
+      this.broken(
+        'changes',
+        `attempt ${attempt} of task ${id} was told that it is cancelled, which another was`,
+      );
   }
 
   /** Whether a handler is at work on it. */
