@@ -106,6 +106,8 @@ export class Safety {
         'P2',
         `task ${id} was changed while ${before.status}, attempt ${before.attempt} having ended`,
       );
+    if (after !== undefined && after.progress !== before.progress && after.progress?.attempt !== after.attempt)
+      this.broken('P2', `task ${id}: progress of attempt ${after.progress?.attempt} was stored during ${after.attempt}`);
     if (after !== undefined && TERMINAL.has(before.status) && after.status !== before.status)
       this.broken('P2', `task ${id} was ${before.status} and became ${after.status}`);
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.record !== before.record))

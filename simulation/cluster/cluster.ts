@@ -286,14 +286,17 @@ export class Cluster {
 
   #handlerFor(process: WorkerProcess): (name: string) => Handler {
     return () => ({
-      run: async (payload, { id, attempt, signal }) => {
+      run: async (payload, { id, attempt, signal, progress }) => {
         const { sleepMs, fail, stuckMs } = payload as { sleepMs: number; fail: number; stuckMs: number };
         this.safety.handlerStarted(process, id, attempt);
         let end: HandlerEnd = 'threw';
         try {
           // Stuck: deaf to its signal.
           if (stuckMs > 0) await sleep(process.main.clock, stuckMs);
-          if (sleepMs > 0) await sleep(process.main.clock, sleepMs, signal);
+          if (sleepMs > 0) {
+            progress(0.5);
+            await sleep(process.main.clock, sleepMs, signal);
+          }
           signal.throwIfAborted();
           if (attempt <= fail) throw new Error('as asked');
           end = 'returned';

@@ -112,3 +112,10 @@ export const endSession = (by: string) =>
   does(by, 'end session', ({ ownership }) => ownership.endSession(by));
 export const payloads = (by: string, attempt: number, incarnation: string) =>
   does(by, 'payloads', ({ execution }) => execution.payloads([{ id: 1, attempt, incarnation, ...RECORD }]));
+/** How far task 1 has got. */
+export const report = (by: string, done: number, more: { attempt?: number; incarnation?: string } = {}) =>
+  does(by, `report ${done} ${JSON.stringify(more)}`, ({ execution }) =>
+    execution.reportProgress([
+      { id: 1, attempt: 1, incarnation: 'a', ...RECORD, done, note: 'so far', ...more },
+    ]),
+  );
