@@ -123,7 +123,7 @@ describe('an attempt', () => {
       await bench.startWorker({
         ...ALL,
         handler: (_, { signal }) =>
-          new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+          new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
       });
       const { id } = await bench.submit('x', { policy });
       expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });

@@ -83,7 +83,6 @@ export class ThreadPool {
 
   async #start(): Promise<HandlerThread> {
     await this.#untilRoom();
-    if (this.#closed) throw new AttemptAbortedError('stopping');
     const { file, name, logger, clock, maxHeapMb = MAX_HEAP_MB } = this.#options;
     const thread = new HandlerThread({ file, name, logger, maxHeapMb });
     this.#threads.add(thread);
@@ -101,13 +100,17 @@ export class ThreadPool {
     return thread;
   }
 
-  /** One that is being ended takes its place until it has. */
+  /**
+   * One that is being ended keeps its place until it has.
+   * @throws AttemptAbortedError where the pool is closed
+   */
   async #untilRoom(): Promise<void> {
     while (this.#threads.size >= this.size) {
       const ending = [...this.#threads].filter(({ alive }) => !alive);
       invariant(ending.length > 0, 'more attempts than threads');
       await Promise.race(ending.map(({ ended }) => ended));
     }
+    if (this.#closed) throw new AttemptAbortedError('stopping');
   }
 
   async #run(thread: HandlerThread, payload: Json, context: AttemptContext): Promise<string | null> {
