@@ -12,7 +12,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{apps,bench,libs,simulation,test}/**/*.test.ts'],
+          include: ['{apps,bench,handlers,libs,simulation,test}/**/*.test.ts'],
           exclude: [
             '**/*.integration.test.ts',
             'simulation/*.test.ts',

@@ -9,6 +9,7 @@ const BY: Readonly<Record<string, readonly `${TaskStatus} to ${TaskStatus}`[]>> 
   'remove-task': ['RUNNING to RUNNING'],
   'cancel-task': ['PENDING to CANCELLED', 'RUNNING to RUNNING'],
   'retry-task': ['FAILED to PENDING', 'CANCELLED to PENDING'],
+  'report-progress': ['RUNNING to RUNNING'],
   'run-task': ['PENDING to PENDING'],
   'patch-task': ['PENDING to PENDING'],
 };

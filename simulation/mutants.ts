@@ -138,6 +138,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (removalRequested && id < 0) yield*',
   },
   {
+    name: 'progress of whatever attempt',
+    safeguard: 'how far an attempt has got is stored while it runs, and as its own',
+    file: 'simulation/store/statements/report-progress.ts',
+    find: '(t: TaskRow) => named && t.attempt === report.attempt - 1;',
+    replace: '(t: TaskRow) => named || t.attempt >= 0;',
+  },
+  {
     name: 'recovery ignores that a task is to be removed',
     safeguard: 'never a new attempt after a removal was requested',
     file: RECOVER,
@@ -343,9 +350,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'COMPLETED without having run',
     safeguard: 'an attempt is recorded as COMPLETED because its handler has returned',
-    file: 'apps/worker-node/executor.ts',
-    find: 'const result = await handler.run(payload, context);',
-    replace: 'const result = task.attempt < 2 ? await handler.run(payload, context) : null;',
+    file: 'apps/worker-node/attempt-end.ts',
+    find: 'const result = await ready.run(payload, context);',
+    replace: 'const result = context.attempt < 2 ? await ready.run(payload, context) : null;',
   },
   {
     name: 'the first failure is the last',

@@ -108,6 +108,8 @@ export class Safety {
         this.broken('changes', `task ${id} is CANCELLED, and nobody has asked for it`);
       if (after.status === 'RUNNING' && after.cancelRequestedAt !== null)
         this.#told.add(key(id, after.attempt));
+      if (after.progress !== before.progress && after.progress?.attempt !== after.attempt)
+        this.broken('P2', `task ${id}: progress of attempt ${after.progress?.attempt} was stored during ${after.attempt}`);
     }
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.record !== before.record))
       this.#claimed(before, after, commit);

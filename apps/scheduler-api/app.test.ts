@@ -15,7 +15,7 @@ describe('GET and DELETE /tasks/:id', () => {
       completedAt: null,
       workerId: null,
       leaseExpiresAt: null,
-      ...{ lastError: null, result: null, timeoutMs: null, priority: 0, serial: false, tags: [], maxAttempts: 5 },
+      ...{ lastError: null, progress: null, result: null, timeoutMs: null, priority: 0, serial: false, tags: [], maxAttempts: 5 },
       backoff: { baseMs: 1_000, maxMs: 300_000, factor: 2 },
     });
     store.change(1, {
@@ -25,6 +25,7 @@ describe('GET and DELETE /tasks/:id', () => {
       workerId: 'worker-1',
       leaseExpiresAtMs: 6_000,
       lastError: 'out of luck',
+      progress: { done: 0.5, note: null },
     });
     expect((await api.inject('/tasks/1')).json()).toMatchObject({
       status: 'RUNNING',
@@ -34,6 +35,7 @@ describe('GET and DELETE /tasks/:id', () => {
       workerId: 'worker-1',
       leaseExpiresAt: '1970-01-01T00:00:06.000Z',
       lastError: 'out of luck',
+      progress: { done: 0.5, note: null },
     });
   });
 

@@ -113,6 +113,7 @@ export const Task = Type.Object({
   workerId: nullable(Type.String()),
   leaseExpiresAt: nullable(Type.String()),
   lastError: nullable(Type.String()),
+  progress: nullable(Type.Object({ done: Type.Number(), note: nullable(Type.String()) })),
   result: Type.Unsafe<Json>(Type.Unknown()),
 });
 
@@ -185,6 +186,7 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
     workerId: record.workerId,
     leaseExpiresAt: rfc3339OrNull(record.leaseExpiresAtMs),
     lastError: record.lastError,
+    progress: record.progress,
     result: record.result,
   };
 }

@@ -1,5 +1,6 @@
 /** How attempts go and end, as their tasks and handlers say. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { TaskRecord } from '../../libs/db/stores.ts';
 import { PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
@@ -66,6 +67,41 @@ describe('an attempt', () => {
     expect(await outcomes(id)).toEqual(['COMPLETED', 'HANDED_BACK']);
   });
 
+  it('shows how far its handler says it has got, and not how far an earlier one had', async () => {
+    const goesOn = [deferred<undefined>(), deferred<undefined>()] as const;
+    await bench.startWorker({
+      ...ALL,
+      handler: async (_, { attempt, progress }) => {
+        if (attempt === 1) progress(0.25, 'a quarter');
+        await goesOn[attempt === 1 ? 0 : 1].promise;
+        if (attempt === 1) throw new Error('not yet');
+        progress(1);
+      },
+    });
+    const backoff = { baseMs: 1, maxMs: 1, factor: 1 };
+    const { id } = await bench.submit('x', { policy: { backoff } });
+    const shows = (what: string, is: (task: TaskRecord) => boolean) =>
+      eventually(
+        what,
+        async () => {
+          const task = await bench.tasks.get(id);
+          return task !== null && is(task) && task;
+        },
+        { withinMs: 5_000 },
+      );
+    expect(await shows('progress', ({ progress }) => progress !== null)).toMatchObject({
+      ...{ status: 'RUNNING', attempt: 1, progress: { done: 0.25, note: 'a quarter' } },
+    });
+    goesOn[0].resolve(undefined);
+    const second = await shows(
+      'the second attempt',
+      ({ attempt, status }) => attempt === 2 && status === 'RUNNING',
+    );
+    expect(second.progress).toBeNull();
+    goesOn[1].resolve(undefined);
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 2, failures: 1 });
+  });
+
   describe('that takes longer than its task allows', () => {
     const policy = { maxAttempts: 1, timeoutMs: 100 };
 
@@ -87,18 +123,18 @@ describe('an attempt', () => {
       await bench.startWorker({
         ...ALL,
         handler: (_, { signal }) =>
-          new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+          new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
       });
       const { id } = await bench.submit('x', { policy });
       expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });
     });
 
     it('is given up where its handler does not heed that, and what it does later does not count', async () => {
-      const late = deferred<void>();
+      const late = deferred<undefined>();
       await bench.startWorker({ ...ALL, handler: () => late.promise });
       const { id } = await bench.submit('x', { policy });
       expect(await bench.ended(id)).toMatchObject({ status: 'FAILED' });
-      late.resolve();
+      late.resolve(undefined);
       const { id: next } = await bench.submit('y');
       await bench.ended(next);
       expect(await bench.tasks.get(id)).toMatchObject({ status: 'FAILED', attempt: 1 });

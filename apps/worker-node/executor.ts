@@ -1,31 +1,29 @@
-import { afterFailure } from '../../libs/core/task.ts';
 import type { Json, TaskId } from '../../libs/core/task.ts';
 import type { Clock, Timer } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import type {
   AttemptEnd,
-  AttemptError,
   ClaimedTask,
   ExecutionStore,
   NameFilter,
   Outcome,
   OutcomeResult,
+  TaskProgress,
 } from '../../libs/db/stores.ts';
-import { AttemptAbortedError, PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import { AttemptAbortedError } from '../../libs/handlers/index.ts';
 import type { AbortReason } from '../../libs/handlers/index.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import { AttemptContext } from './attempt-context.ts';
+import type { AttemptTask, ContextHost } from './attempt-context.ts';
+import { GIVE_UP_MS, endOfThrown, errorText, runHandler } from './attempt-end.ts';
 import type { Handler } from './handlers/handler.ts';
 import { NameLimits } from './name-limits.ts';
 import { OutcomeWriter } from './outcome-writer.ts';
+import { ProgressWriter } from './progress-writer.ts';
 
 /** Payloads that are read apart are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
 const PAYLOADS_PER_READ = 32;
-const MAX_ERROR_CHARS = 2_000;
-
-/** A handler that does not end when told that its time is up, or that it is cancelled, is no longer waited for after so long. */
-const GIVE_UP_MS = 1_000;
 
 interface Attempt {
   readonly task: ClaimedTask;
@@ -67,7 +65,9 @@ export class Executor {
   readonly #options: ExecutorOptions;
   readonly #attempts = new Map<TaskId, Attempt>();
   readonly #outcomes: OutcomeWriter;
+  readonly #progress: ProgressWriter;
   readonly #names: NameLimits<ClaimedTask>;
+  readonly #contextHost: ContextHost;
   readonly #stop = new AbortController();
   /** For the one line a task: it holds no secrets, and to look for them takes its time. */
   readonly #log: Logger;
@@ -76,6 +76,12 @@ export class Executor {
     this.#options = options;
     this.#log = options.logger.child({}, { redact: [] });
     this.#names = new NameLimits((name) => options.handlerFor(name).concurrency);
+    const { store, availability, clock, logger } = options;
+    this.#progress = new ProgressWriter({ store, availability, clock, logger });
+    this.#contextHost = {
+      ...{ logger, clock },
+      progressed: (attempt, progress) => this.#progressed(attempt, progress),
+    };
     this.#outcomes = new OutcomeWriter({
       store: options.store,
       availability: options.availability,
@@ -117,6 +123,7 @@ export class Executor {
       lower?.abort.abort(new AttemptAbortedError('lost'));
       if (lower?.ended === false) {
         this.#outcomes.dismiss(lower.task);
+        this.#progress.forget(lower.task);
         this.#names.giveUp(lower.task);
       }
       this.#outcomes.expect(task);
@@ -139,7 +146,7 @@ export class Executor {
       this.#start(slice).catch((error: unknown) => {
         this.#options.logger.error({ err: error }, 'could not read payloads');
         for (const task of slice) {
-          this.#end(task, this.#failed(task, error));
+          this.#end(task, endOfThrown(error, task, this.#options.random));
           this.#leave(task);
         }
       });
@@ -226,25 +233,40 @@ export class Executor {
   async #run(task: ClaimedTask, payload: Json): Promise<void> {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return this.#leave(task);
-    const context = new AttemptContext(task, attempt.abort, this.#options.logger);
+    const { clock, random, logger } = this.#options;
+    const { abort } = attempt;
+    const context = new AttemptContext(task, abort, this.#contextHost);
     const handler = this.#options.handlerFor(task.name);
-    const limit = this.#limit(attempt, task.policy?.timeoutMs ?? handler.timeoutMs);
-    let end: AttemptEnd;
-    try {
-      const result = await handler.run(payload, context);
-      limit?.check();
-      end = { kind: 'COMPLETED', result: result ?? null };
-    } catch (error) {
-      end = this.#threw(task, error);
-      const { log: logger } = context;
-      if (attempt.abort.signal.aborted) logger.info({ reason: errorText(error) }, 'Event aborted');
-      else logger.warn({ reason: errorText(error), then: end.kind }, 'Event failed');
-      logger.debug({ err: error }, 'what the handler threw');
-    } finally {
-      limit?.cancel();
-    }
+    const { end, thrown } = await runHandler({
+      handler,
+      payload,
+      context,
+      abort,
+      task,
+      clock,
+      random,
+      onTimeout: (timeoutMs) =>
+        logger.info(
+          { taskId: task.id, attempt: task.attempt, timeoutMs },
+          'Event takes too long: aborting it',
+        ),
+      onGivenUp: (end) => this.#end(task, end),
+    });
+    if (end.kind !== 'COMPLETED') this.#sayThrown(context, end, thrown);
     this.#end(task, end);
     this.#leave(task);
+  }
+
+  #sayThrown({ log, signal }: AttemptContext, { kind }: AttemptEnd, thrown: unknown): void {
+    if (signal.aborted) log.info({ reason: errorText(thrown) }, 'Event aborted');
+    else log.warn({ reason: errorText(thrown), then: kind }, 'Event failed');
+    log.debug({ err: thrown }, 'what the handler threw');
+  }
+
+  /** Of an attempt that may have ended, or been taken away. */
+  #progressed({ id, attempt: number }: AttemptTask, progress: TaskProgress): void {
+    const attempt = this.#attempts.get(id);
+    if (attempt?.task.attempt === number && !attempt.ended) this.#progress.report(attempt.task, progress);
   }
 
   /** It runs no more, if it ever did: another of its name may. */
@@ -255,50 +277,12 @@ export class Executor {
     if (!this.#names.isBusy(next.name)) this.#options.onNameFree();
   }
 
-  /** Holds an attempt to its task's time: its handler is told when that is up, and a little later given up. */
-  #limit(
-    { task, abort }: Attempt,
-    timeoutMs: number | undefined,
-  ): { cancel(): void; check(): void } | undefined {
-    const { clock } = this.#options;
-    if (timeoutMs === undefined) return undefined;
-    const over = new AttemptAbortedError('timeout');
-    let timer = clock.schedule(timeoutMs, () => {
-      this.#options.logger.info(
-        { taskId: task.id, attempt: task.attempt, timeoutMs },
-        'Event takes too long: aborting it',
-      );
-      abort.abort(over);
-      timer = clock.schedule(GIVE_UP_MS, () => this.#end(task, this.#failed(task, over)));
-    });
-    return {
-      cancel: () => timer.cancel(),
-      /** @throws where the handler has returned all the same, and too late */
-      check: () => {
-        if (abort.signal.reason === over) throw over;
-      },
-    };
-  }
-
-  #threw(task: ClaimedTask, thrown: unknown): AttemptEnd {
-    if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
-    if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error: toAttemptError(thrown) };
-    return this.#failed(task, thrown);
-  }
-
-  #failed(task: ClaimedTask, thrown: unknown): AttemptEnd {
-    const error = toAttemptError(thrown);
-    const next = afterFailure(task.failures, task.policy, this.#options.random);
-    return next.status === 'FAILED'
-      ? { kind: 'FAILED', error }
-      : { kind: 'RETRY', delayMs: next.delayMs, error };
-  }
-
   #end(task: ClaimedTask, end: AttemptEnd): void {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     attempt.ended = true;
     attempt.giveUp?.cancel();
+    this.#progress.forget(task);
     const { id, attempt: number, epoch, incarnation, partition, serial, record, claimedAtMs } = task;
     const { workerId } = this.#options;
     this.#outcomes.write({
@@ -332,6 +316,7 @@ export class Executor {
     const attempt = this.#attempts.get(task.id);
     if (attempt?.task !== task || attempt.ended) return;
     this.#outcomes.dismiss(task);
+    this.#progress.forget(task);
     this.#forget(task);
   }
 
@@ -339,30 +324,4 @@ export class Executor {
     if (this.#attempts.get(task.id)?.task === task) this.#attempts.delete(task.id);
     this.#options.onFree();
   }
-}
-
-function toAttemptError(thrown: unknown): AttemptError {
-  const message = errorText(thrown);
-  if (!(thrown instanceof Error)) return { name: typeof thrown, message };
-  const { name, stack } = thrown;
-  // What an error has of these is anybody's guess: some set them.
-  return {
-    name: typeof name === 'string' ? name : 'Error',
-    message,
-    ...(typeof stack === 'string' && { stack }),
-  };
-}
-
-/** What a handler threw, as a text that Postgres takes. It may have thrown anything. */
-function errorText(thrown: unknown): string {
-  let text: unknown;
-  try {
-    text = thrown instanceof Error ? thrown.message : String(thrown);
-  } catch {
-    text = undefined;
-  }
-  // Postgres text holds neither NUL nor an unbounded story.
-  return typeof text === 'string'
-    ? text.replaceAll('\0', '\uFFFD').slice(0, MAX_ERROR_CHARS)
-    : 'threw no error';
 }

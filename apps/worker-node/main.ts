@@ -16,6 +16,11 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const { HANDLERS_DIR } = config;
   const handlers = await loadHandlers(resolve(HANDLERS_DIR), HANDLERS_DIR === settings.HANDLERS_DIR.default);
   if (handlers.size > 0) logger.info({ names: [...handlers.keys()] }, `handlers loaded from ${HANDLERS_DIR}`);
+  const registry = handlerRegistry({
+    ...{ clock: systemClock, logger },
+    ...{ own: handlers.values(), others: config.DEFAULT_HANDLER },
+  });
+  onClose('handler threads', () => registry.close());
   const applicationName = workerApplicationName(systemRandom.uuid());
   const pool = createPool({ url: config.DATABASE_URL, applicationName, size: config.DATABASE_POOL_SIZE });
   onClose('database pool', () => pool.end());
@@ -23,11 +28,8 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const worker = new Worker({
     workerId: config.WORKER_ID,
     store: postgresExecutionStore({ db: pool }),
-    ...handlerRegistry(
-      systemClock,
-      [...handlers.values()].map(({ handler }) => handler),
-      config.DEFAULT_HANDLER,
-    ),
+    handlerFor: registry.handlerFor,
+    handledNames: registry.handledNames,
     concurrency: config.WORKER_CONCURRENCY,
     graceMs: config.SHUTDOWN_GRACE_MS,
     clock: systemClock,

@@ -155,7 +155,7 @@ describe('a worker', () => {
         new Promise((resolve) => {
           signal.addEventListener('abort', () => {
             aborted.resolve(String(signal.reason));
-            resolve();
+            resolve(undefined);
           });
         }),
     });
@@ -177,7 +177,7 @@ describe('a worker', () => {
         new Promise((resolve) => {
           signal.addEventListener('abort', () => {
             overtaken.resolve(String(signal.reason));
-            resolve();
+            resolve(undefined);
           });
         }),
     });

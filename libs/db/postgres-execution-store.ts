@@ -21,6 +21,7 @@ const peekDue = loadStatement('peek-due');
 const claimTasks = loadStatement('claim-tasks');
 const taskPayloads = loadStatement('task-payloads');
 const finishTasks = loadStatement('finish-tasks');
+const reportProgress = loadStatement('report-progress');
 const runningTasks = loadStatement('running-tasks');
 const recoverTasks = loadStatement('recover-tasks');
 
@@ -30,6 +31,7 @@ const RECOVER_ROUNDS = 40;
 const MAX_ERROR_CHARS = 2_000;
 const MAX_ERROR_NAME_CHARS = 200;
 const MAX_ERROR_STACK_CHARS = 8_000;
+const MAX_NOTE_CHARS = 200;
 
 type ClaimedColumns = [
   id: number,
@@ -96,6 +98,18 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
       return new Map(rows.map(({ id, payload }) => [id, payload]));
     },
     finish: (outcomes, settled) => finish(db, outcomes, settled),
+    async reportProgress(reports) {
+      const rows = await run<{ id: number }>(db, reportProgress, [
+        reports.map(({ id }) => id),
+        reports.map(({ attempt }) => attempt),
+        reports.map(({ incarnation }) => incarnation),
+        reports.map(({ partition }) => partition),
+        reports.map(({ record }) => record),
+        reports.map(({ done }) => done),
+        reports.map(({ note }) => (note === null ? null : toStorableText(note, MAX_NOTE_CHARS))),
+      ]);
+      return rows.map(({ id }) => id);
+    },
     running: (incarnations) => run<RunningRow & object>(db, runningTasks, [incarnations]),
     recover: (request) => recover(db, request),
   };

@@ -302,6 +302,10 @@ export interface Outcome {
   readonly end: AttemptEnd;
 }
 
+/** How far an attempt has got. */
+export interface ProgressReport
+  extends TaskProgress, Pick<ClaimedTask, 'id' | 'attempt' | 'incarnation' | 'partition' | 'record'> {}
+
 /** `recorded`: by this call or, its reply lost, by an earlier one. `refused`: the attempt is no longer ours. */
 export type OutcomeResult = 'recorded' | 'refused';
 
@@ -353,6 +357,12 @@ export interface ExecutionStore {
    * @param settled the records all of whose tasks have ended with these outcomes or before
    */
   finish(outcomes: readonly Outcome[], settled: readonly ClaimRecord[]): Promise<OutcomeResult[]>;
+  /**
+   * Stores how far attempts have got, of those that are still running as the database knows it. Waits for nobody: what
+   * somebody is changing is left out.
+   * @returns of which it was stored
+   */
+  reportProgress(reports: readonly ProgressReport[]): Promise<TaskId[]>;
   /** What the database believes `incarnations` to be running: the read-back after a lost reply, and the cancellations. */
   running(incarnations: readonly string[]): Promise<RunningRow[]>;
   /**

@@ -32,6 +32,20 @@ export interface HandlerContext {
   readonly fencingToken: { readonly epoch: number; readonly attempt: number };
   /** The same for all attempts of a task. */
   readonly idempotencyKey: string;
+  /**
+   * Says how far this attempt has got, for `GET /tasks/:id` to show within about a second. Only the newest counts, and it
+   * is no longer written once the attempt has ended.
+   *
+   * @param done 0 to 1
+   * @param note for people; cut after {@link MAX_NOTE_LENGTH} characters
+   * @throws TypeError or RangeError for what is neither
+   */
+  readonly progress: (done: number, note?: string) => void;
+  /**
+   * Resolves after `ms`, in a test by the test's time; rejects with the signal's reason as soon as that is aborted.
+   * @throws RangeError, by rejecting, where a timer cannot run so long (24.8 days)
+   */
+  readonly sleep: (ms: number) => Promise<void>;
 }
 
 /** Why `context.signal` is aborted: its `reason` is an {@link AttemptAbortedError} that says so. */
@@ -77,8 +91,14 @@ export interface HandlerDefinition<Schema extends TSchema> {
   readonly payload?: Schema;
   /** For attempts of tasks that do not say it themselves. */
   readonly timeoutMs?: number;
-  /** How many tasks of this name one worker runs at a time, at most. */
+  /** How many tasks of this name one worker runs at a time, at most. In threads: as many as it has cores, where not given. */
   readonly concurrency?: number;
+  /**
+   * `thread`: `run` is called in a thread, which loads the module again, and handles one task at a time, one after
+   * another. A handler that computes then holds up nothing else; and one that has not ended a second after its signal was
+   * aborted, for whatever reason and deaf or not, is ended with its thread.
+   */
+  readonly isolation?: 'thread';
   /**
    * Completes the task by returning, fails the attempt by throwing.
    * @returns the task's result: JSON of up to 64 KB, or nothing
@@ -92,6 +112,8 @@ export type AnyHandler = HandlerDefinition<TSchema>;
 const MAX_RETRY_LATER_MS = 365 * 86_400_000;
 const MAX_NAME_LENGTH = 200;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** Of a note on progress. */
+export const MAX_NOTE_LENGTH = 200;
 /** The same in every copy of this module that a process may have loaded. */
 const DEFINED = Symbol.for('partitioned-task-scheduler/handler');
 
@@ -102,12 +124,14 @@ const DEFINED = Symbol.for('partitioned-task-scheduler/handler');
 export function defineHandler<Schema extends TSchema = ReturnType<typeof Type.Unsafe<Json>>>(
   definition: HandlerDefinition<Schema>,
 ): HandlerDefinition<Schema> {
-  const { name, timeoutMs, concurrency, run } = definition;
+  const { name, timeoutMs, concurrency, isolation } = definition;
   if (typeof name !== 'string' || name === '' || name.length > MAX_NAME_LENGTH)
     throw new TypeError(`name must be a string of 1 to ${MAX_NAME_LENGTH} characters`);
-  if (typeof run !== 'function') throw new TypeError('run must be a function');
+  if (typeof definition.run !== 'function') throw new TypeError('run must be a function');
   requireWholeNumber('timeoutMs', timeoutMs, MAX_TIMEOUT_MS);
   requireWholeNumber('concurrency', concurrency, Number.MAX_SAFE_INTEGER);
+  if (isolation !== undefined && (isolation as string) !== 'thread')
+    throw new TypeError(`isolation must be 'thread'`);
   return Object.defineProperty({ ...definition }, DEFINED, { value: true });
 }
 

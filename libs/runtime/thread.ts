@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import type { ResourceLimits } from 'node:worker_threads';
 
 /** Whether this Node runs TypeScript itself; @types/node 20 does not know of the property. */
 const stripsTypes = Boolean((process.features as { typescript?: string | false }).typescript);
@@ -10,11 +11,13 @@ const stripsTypes = Boolean((process.features as { typescript?: string | false }
  *
  * @param file URL of the file
  * @param workerData cloned into the thread
+ * @param resourceLimits of its heap, beyond which it ends with an error
  */
-export function startThread(file: URL, workerData: unknown): Worker {
-  if (stripsTypes) return new Worker(file, { workerData });
+export function startThread(file: URL, workerData: unknown, resourceLimits: ResourceLimits = {}): Worker {
+  if (stripsTypes) return new Worker(file, { workerData, resourceLimits });
   return new Worker(new URL('../../bin/run.mjs', import.meta.url), {
     argv: [fileURLToPath(file)],
     workerData,
+    resourceLimits,
   });
 }

@@ -13,6 +13,7 @@ import { claimTasks } from './statements/claim-tasks.ts';
 import { finishTasks } from './statements/finish-tasks.ts';
 import { acquirePartitions, endBlockingBackends, releasePartitions } from './statements/partitions.ts';
 import * as reads from './statements/reads.ts';
+import { reportProgress } from './statements/report-progress.ts';
 import { recoverTasks } from './statements/recover-tasks.ts';
 import { endSession, renewSessions } from './statements/sessions.ts';
 import { bind } from './statements/statement.ts';
@@ -41,6 +42,7 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
   [
     ...[claimTasks, finishTasks, recoverTasks, reads.peekDue, reads.runningTasks, reads.taskPayloads],
+    reportProgress,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],
     ...[
       insertTasks,

@@ -7,7 +7,12 @@ export interface Handler extends Pick<AnyHandler, 'timeoutMs' | 'concurrency'> {
   /**
    * Completes the task by resolving, fails the attempt by rejecting; RetryLater and PermanentFailure are taken at their
    * word.
-   * @returns the result as JSON text, if there is one
+   * @returns the result as JSON text; what is no text is none
    */
-  run(payload: Json, context: AttemptContext): Promise<string | null | void>;
+  run(payload: Json, context: AttemptContext): Promise<unknown>;
+  /**
+   * Where something is to be made ready first: resolves when it is, with what to run in place of `run`. The attempt's time
+   * counts from then. Rejects as `run` does.
+   */
+  prepare?(payload: Json, context: AttemptContext): Promise<Pick<Handler, 'run'>>;
 }

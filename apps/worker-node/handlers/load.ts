@@ -27,7 +27,7 @@ export async function loadHandlers(
   const handlers = new Map<string, LoadedHandler>();
   for (const name of await moduleNames(directory, mayBeMissing)) {
     const file = join(directory, name);
-    const handler = await load(file);
+    const handler = await loadHandler(file);
     const other = handlers.get(handler.name);
     if (other !== undefined)
       throw new StartupError(`${other.file} and ${file} both handle tasks named '${handler.name}'`);
@@ -50,7 +50,8 @@ async function moduleNames(directory: string, mayBeMissing: boolean): Promise<st
   }
 }
 
-async function load(file: string): Promise<AnyHandler> {
+/** @throws StartupError, in one line, for a module that does not load or exports no handler */
+export async function loadHandler(file: string): Promise<AnyHandler> {
   let exported: { readonly default?: unknown };
   try {
     exported = (await import(pathToFileURL(file).href)) as typeof exported;

@@ -3,8 +3,10 @@ import type { Json } from '../../../libs/core/task.ts';
 import { PermanentFailure, RetryLater, Type, defineHandler } from '../../../libs/handlers/index.ts';
 import type { AnyHandler } from '../../../libs/handlers/index.ts';
 import { keptLog } from '../../../libs/testing/kept-log.ts';
+import { ManualClock } from '../../../libs/testing/manual-clock.ts';
 import { AttemptContext } from '../attempt-context.ts';
-import { MAX_RESULT_BYTES, runnable } from './registry.ts';
+import { runnable } from './registry.ts';
+import { MAX_RESULT_BYTES } from './result.ts';
 
 const context = () =>
   new AttemptContext(
@@ -20,10 +22,10 @@ const context = () =>
       },
     },
     new AbortController(),
-    keptLog().logger,
+    { logger: keptLog().logger, clock: new ManualClock(), progressed: () => undefined },
   );
 const run = (handler: AnyHandler, payload: Json = null) => runnable(handler).run(payload, context());
-const returning = (result: unknown) => run(defineHandler({ name: 'x', run: () => result }) as AnyHandler);
+const returning = (result: unknown) => run(defineHandler({ name: 'x', run: () => result }));
 
 describe('a handler', () => {
   it('is given its task and what it may need besides', async () => {
@@ -35,7 +37,7 @@ describe('a handler', () => {
         sum: payload.terms.reduce((a, b) => a + b),
       }),
     });
-    const result = await run(handler as unknown as AnyHandler, { terms: [1, 2, 3] });
+    const result = await run(handler, { terms: [1, 2, 3] });
     expect(JSON.parse(result as string)).toEqual({
       ...{ id: 7, name: 'sum', scheduledTime: '1970-01-01T00:00:01.000Z', attempt: 4, aborted: false },
       ...{ fencingToken: { epoch: 2, attempt: 4 }, idempotencyKey: 'task-7', sum: 6 },
@@ -85,6 +87,7 @@ describe('a definition', () => {
     [{ name: 'x'.repeat(201) }, 'name must be a string of 1 to 200 characters'],
     [{ run: 5 }, 'run must be a function'],
     [{ timeoutMs: 0.5 }, 'timeoutMs must be a whole number from 1 to 2147483647'],
+    [{ isolation: 'process' }, `isolation must be 'thread'`],
     [{ concurrency: 0 }, 'concurrency must be a whole number from 1 to 9007199254740991'],
   ])('%j is none', (wrong, message) => {
     const definition = { name: 'x', run: () => undefined, ...wrong } as unknown as AnyHandler;

@@ -1,13 +1,15 @@
 import { Compile } from 'typebox/compile';
 import type { Clock } from '../../../libs/core/clock.ts';
-import { findJsonFaults } from '../../../libs/core/json-guard.ts';
 import { PermanentFailure } from '../../../libs/handlers/index.ts';
 import type { AnyHandler } from '../../../libs/handlers/index.ts';
+import type { Json } from '../../../libs/core/task.ts';
+import type { Logger } from '../../../libs/runtime/logger.ts';
 import { demoHandler } from './demo.ts';
 import type { Handler } from './handler.ts';
+import type { LoadedHandler } from './load.ts';
+import { toResultText } from './result.ts';
+import { ThreadPool } from './thread-pool.ts';
 
-/** Of a result as JSON text in UTF-8. */
-export const MAX_RESULT_BYTES = 64 * 1024;
 const MAX_PAYLOAD_ERRORS = 5;
 
 export interface Registry {
@@ -15,19 +17,37 @@ export interface Registry {
   readonly handlerFor: (name: string) => Handler;
   /** The names that have one; undefined: all. */
   readonly handledNames: readonly string[] | undefined;
+  /** Ends the threads that handlers run in. */
+  close(): Promise<void>;
 }
 
 /**
- * @param own those of users, who may replace `demo`
- * @param others what becomes of tasks that have no handler: `log` completes them, `none` leaves them to other workers
+ * @param options.own those of users, who may replace `demo`
+ * @param options.others what becomes of tasks that have no handler: `log` completes them, `none` leaves them to other workers
  */
-export function handlerRegistry(clock: Clock, own: Iterable<AnyHandler>, others: 'log' | 'none'): Registry {
-  const handlers = new Map(
-    [demoHandler(clock) as AnyHandler, ...own].map((handler) => [handler.name, runnable(handler)]),
-  );
+export function handlerRegistry(options: {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly own: Iterable<LoadedHandler>;
+  readonly others: 'log' | 'none';
+}): Registry {
+  const { clock, logger, own, others } = options;
+  const handlers = new Map([['demo', runnable(demoHandler(clock))]]);
+  const pools: ThreadPool[] = [];
+  for (const { handler, file } of own) {
+    const { name, isolation, concurrency: size } = handler;
+    if (isolation === 'thread') {
+      const pool = new ThreadPool({ file, name, clock, logger, ...(size !== undefined && { size }) });
+      pools.push(pool);
+      handlers.set(name, runnableIn(pool, handler));
+    } else handlers.set(name, runnable(handler));
+  }
   return {
     handlerFor: (name) => handlers.get(name) ?? logHandler,
     handledNames: others === 'log' ? undefined : [...handlers.keys()],
+    async close() {
+      await Promise.all(pools.map((pool) => pool.close()));
+    },
   };
 }
 
@@ -36,36 +56,42 @@ const logHandler: Handler = { run: () => Promise.resolve() };
 
 /** With its payloads checked, and its results. */
 export function runnable(handler: AnyHandler): Handler {
-  const { timeoutMs, concurrency, payload: schema } = handler;
-  const shape = schema === undefined ? undefined : Compile(schema);
+  const { timeoutMs, concurrency } = handler;
+  const check = payloadCheck(handler);
   return {
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(concurrency !== undefined && { concurrency }),
     async run(payload, context) {
-      if (shape?.Check(payload) === false) {
-        const errors = shape.Errors(payload).slice(0, MAX_PAYLOAD_ERRORS);
-        const said = errors.map(({ instancePath, message }) => `payload${instancePath} ${message}`);
-        throw new PermanentFailure(said.join('; '));
-      }
+      check(payload);
       return toResultText(await handler.run(context.task(payload), context));
     },
   };
 }
 
-function toResultText(result: unknown): string | null {
-  if (result === undefined) return null;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(result);
-  } catch (error) {
-    throw new PermanentFailure(`the result is no JSON: ${error instanceof Error ? error.message : ''}`);
-  }
-  if (text === undefined) throw new PermanentFailure('the result is no JSON');
-  // As it will be read, whatever toJSON() has made of it.
-  const [fault] = findJsonFaults(JSON.parse(text));
-  if (fault !== undefined) throw new PermanentFailure(`the result${fault.pointer} ${fault.detail}`);
-  const bytes = Buffer.byteLength(text);
-  if (bytes > MAX_RESULT_BYTES)
-    throw new PermanentFailure(`the result is ${bytes} bytes of JSON, over the limit of ${MAX_RESULT_BYTES}`);
-  return text;
+/** The same in threads, which check the results; the payloads are checked here. */
+function runnableIn(pool: ThreadPool, handler: AnyHandler): Handler {
+  const { timeoutMs } = handler;
+  const check = payloadCheck(handler);
+  const prepare = async (payload: Json): Promise<Pick<Handler, 'run'>> => {
+    check(payload);
+    return pool.take();
+  };
+  return {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    concurrency: pool.size,
+    prepare,
+    run: async (payload, context) => (await prepare(payload)).run(payload, context),
+  };
+}
+
+/** @returns what throws a PermanentFailure for a payload that is none of this handler's, saying where */
+function payloadCheck({ payload: schema }: AnyHandler): (payload: Json) => void {
+  if (schema === undefined) return () => undefined;
+  const shape = Compile(schema);
+  return (payload) => {
+    if (shape.Check(payload)) return;
+    const errors = shape.Errors(payload).slice(0, MAX_PAYLOAD_ERRORS);
+    const said = errors.map(({ instancePath, message }) => `payload${instancePath} ${message}`);
+    throw new PermanentFailure(said.join('; '));
+  };
 }

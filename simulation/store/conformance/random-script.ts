@@ -73,7 +73,7 @@ class Moves extends Choice {
         () => this.#runNow(),
         () => this.#patch(),
       ],
-      ...[() => this.#set(), () => this.#insert()],
+      ...[() => this.#set(), () => this.#insert(), () => this.#report(side)],
     ];
     return this.of(moves)();
   }
@@ -249,14 +249,27 @@ class Moves extends Choice {
     });
   }
 
-  #read(side: SimulatedSide): Move {
-    const attempts = TASKS.map((id) => ({
+  #report(side: SimulatedSide): Move {
+    const reports = this.#attempts(side).map((attempt) => ({
+      ...attempt,
+      ...{ done: this.of([0, 0.5, 1]), note: this.of([null, 'so far']) },
+    }));
+    return move('report', reports, async ({ execution }) => (await execution.reportProgress(reports)).sort());
+  }
+
+  /** What a worker may take for running. */
+  #attempts(side: SimulatedSide) {
+    return TASKS.map((id) => ({
       id,
       attempt: side.database.tasks.get(id)?.attempt ?? 1,
       incarnation: this.of(INCARNATIONS),
       partition: side.database.tasks.get(id)?.partitionId ?? 0,
       record: side.database.tasks.get(id)?.record ?? FIRST_RECORD_ID,
     }));
+  }
+
+  #read(side: SimulatedSide): Move {
+    const attempts = this.#attempts(side);
     const beyond = this.#position();
     return this.of([
       move('peek', { beyond }, ({ execution }, at) =>

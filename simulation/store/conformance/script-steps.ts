@@ -154,3 +154,10 @@ export const steer = (by: string, what: 'remove' | 'cancel' | 'retry' | 'run', i
   does(by, `${what} ${id}`, ({ tasks }) => tasks[what](id));
 export const payloads = (by: string, attempt: number, incarnation: string) =>
   does(by, 'payloads', ({ execution }) => execution.payloads([{ id: 1, attempt, incarnation, ...RECORD }]));
+/** How far task 1 has got. */
+export const report = (by: string, done: number, more: { attempt?: number; incarnation?: string } = {}) =>
+  does(by, `report ${done} ${JSON.stringify(more)}`, ({ execution }) =>
+    execution.reportProgress([
+      { id: 1, attempt: 1, incarnation: 'a', ...RECORD, done, note: 'so far', ...more },
+    ]),
+  );

@@ -1,0 +1,127 @@
+/** How an attempt ends: the rules, for the worker and for tests of handlers alike. */
+import type { Clock } from '../../libs/core/clock.ts';
+import type { Random } from '../../libs/core/random.ts';
+import { afterFailure } from '../../libs/core/task.ts';
+import type { Json } from '../../libs/core/task.ts';
+import type { AttemptEnd, AttemptError, ClaimedTask } from '../../libs/db/stores.ts';
+import { AttemptAbortedError, PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import type { AttemptContext } from './attempt-context.ts';
+import type { Handler } from './handlers/handler.ts';
+
+/** A handler that does not end when told that its time is up, or that it is cancelled, is no longer waited for after so long. */
+export const GIVE_UP_MS = 1_000;
+
+const MAX_ERROR_CHARS = 2_000;
+
+/** What decides about a task whose attempt has failed. */
+export type Chances = Pick<ClaimedTask, 'failures' | 'policy'>;
+
+export interface HandlerRun {
+  readonly handler: Handler;
+  readonly payload: Json;
+  readonly context: AttemptContext;
+  /** The context's. */
+  readonly abort: AbortController;
+  readonly task: Chances;
+  readonly clock: Clock;
+  readonly random: Pick<Random, 'next'>;
+  /** Its time is up: it has just been told. */
+  readonly onTimeout?: (timeoutMs: number) => void;
+  /** It has not heeded that: the attempt has ended, though its handler has not. */
+  readonly onGivenUp: (end: AttemptEnd) => void;
+}
+
+/** How a handler has ended, and what it threw. */
+export interface HandlerEnd {
+  readonly end: AttemptEnd;
+  readonly thrown?: unknown;
+}
+
+/**
+ * Calls a handler, and holds it to its task's time, or its own where the task does not say: it is told when that is up, and
+ * a little later given up on. Never rejects.
+ */
+export async function runHandler(run: HandlerRun): Promise<HandlerEnd> {
+  const { handler, payload, context, abort, task, clock, random } = run;
+  let limit: TimeLimit | undefined;
+  try {
+    const ready = handler.prepare === undefined ? handler : await handler.prepare(payload, context);
+    const timeoutMs = task.policy?.timeoutMs ?? handler.timeoutMs;
+    if (timeoutMs !== undefined)
+      limit = limitTime(abort, timeoutMs, clock, {
+        told: () => run.onTimeout?.(timeoutMs),
+        givenUp: (over) => run.onGivenUp(endOfThrown(over, task, random)),
+      });
+    const result = await ready.run(payload, context);
+    limit?.check();
+    return { end: { kind: 'COMPLETED', result: typeof result === 'string' ? result : null } };
+  } catch (thrown) {
+    return { end: endOfThrown(thrown, task, random), thrown };
+  } finally {
+    limit?.cancel();
+  }
+}
+
+/** What an attempt whose handler threw has come to. */
+export function endOfThrown(thrown: unknown, task: Chances, random: Pick<Random, 'next'>): AttemptEnd {
+  if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
+  const error = toAttemptError(thrown);
+  if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error };
+  const next = afterFailure(task.failures, task.policy, random);
+  return next.status === 'FAILED'
+    ? { kind: 'FAILED', error }
+    : { kind: 'RETRY', delayMs: next.delayMs, error };
+}
+
+/** What a handler threw, as it is kept. */
+export function toAttemptError(thrown: unknown): AttemptError {
+  const message = errorText(thrown);
+  if (!(thrown instanceof Error)) return { name: typeof thrown, message };
+  const { name, stack } = thrown;
+  // What an error has of these is anybody's guess: some set them.
+  return {
+    name: typeof name === 'string' ? name : 'Error',
+    message,
+    ...(typeof stack === 'string' && { stack }),
+  };
+}
+
+/** What a handler threw, as a text that Postgres takes. It may have thrown anything. */
+export function errorText(thrown: unknown): string {
+  let text: unknown;
+  try {
+    text = thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    text = undefined;
+  }
+  // Postgres text holds neither NUL nor an unbounded story.
+  return typeof text === 'string'
+    ? text.replaceAll('\0', '\uFFFD').slice(0, MAX_ERROR_CHARS)
+    : 'threw no error';
+}
+
+interface TimeLimit {
+  cancel(): void;
+  /** @throws where the handler has returned all the same, and too late */
+  check(): void;
+}
+
+function limitTime(
+  abort: AbortController,
+  timeoutMs: number,
+  clock: Clock,
+  { told, givenUp }: { told: () => void; givenUp: (over: AttemptAbortedError) => void },
+): TimeLimit {
+  const over = new AttemptAbortedError('timeout');
+  let timer = clock.schedule(timeoutMs, () => {
+    told();
+    abort.abort(over);
+    timer = clock.schedule(GIVE_UP_MS, () => givenUp(over));
+  });
+  return {
+    cancel: () => timer.cancel(),
+    check: () => {
+      if (abort.signal.reason === over) throw over;
+    },
+  };
+}
