@@ -30,8 +30,10 @@ export class Safety {
   /** Removals acknowledged with "removed", and those with "cancelling". */
   readonly #removed = new Set<number>();
   readonly #cancelling = new Map<number, number>();
+  readonly #removedForAge = new Set<number>();
   readonly #nowMs: () => number;
   readonly #leaseMs: number;
+  readonly #keepMs: number | undefined;
   readonly #count: (what: string) => void;
   #database: SimulatedDatabase | undefined;
   #leader: { session: bigint; by: string | undefined } | undefined;
@@ -41,10 +43,13 @@ export class Safety {
   constructor(options: {
     readonly nowMs: () => number;
     readonly leaseMs: number;
+    /** How long tasks that have ended are kept; undefined: for ever. */
+    readonly keepMs: number | undefined;
     readonly count: (what: string) => void;
   }) {
     this.#nowMs = options.nowMs;
     this.#leaseMs = options.leaseMs;
+    this.#keepMs = options.keepMs;
     this.#count = options.count;
   }
 
@@ -75,6 +80,8 @@ export class Safety {
     }
     for (const { before, after } of commit.tasks) {
       if (before !== undefined) this.#taskChanged(before, after, commit);
+      if (before !== undefined && after === undefined && commit.statement === 'remove-finished')
+        this.#agedOut(before, commit);
     }
   }
 
@@ -149,6 +156,16 @@ export class Safety {
           `attempt ${attempt} of task ${id} (${incarnation ?? ''}) was ended by a process that did not run it`,
         );
     }
+  }
+
+  /** P10: what is removed for its age has ended, and that so long ago, by the database's clock, as it is kept. */
+  #agedOut({ id, status, completedAt }: TaskState, { nowMs }: Commit): void {
+    this.#removedForAge.add(id);
+    this.#count('tasks removed for their age');
+    if (!TERMINAL.has(status)) this.broken('P10', `task ${id} was removed for its age, and is ${status}`);
+    const keptMs = nowMs - (completedAt ?? nowMs);
+    if (keptMs < (this.#keepMs ?? Infinity))
+      this.broken('P10', `task ${id} was removed ${keptMs} ms after it had ended`);
   }
 
   /** P1: what is recorded of an attempt is what its handler did, and what is charged for it is what it cost. */
@@ -262,6 +279,11 @@ export class Safety {
   /** A user was told that the attempt under way is the last. */
   cancellationAcknowledged(id: number): void {
     this.#cancelling.set(id, this.#database?.tasks.get(id)?.attempt ?? Infinity);
+  }
+
+  /** Whether it was removed because it had ended long ago. */
+  agedOut(id: number): boolean {
+    return this.#removedForAge.has(id);
   }
 
   get handlersStarted(): number {

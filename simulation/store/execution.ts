@@ -1,7 +1,7 @@
 import { DatabaseError } from './database-error.ts';
 import { tryLock } from './row-locks.ts';
 import type { Lockable, Locker, LockMode, Waiter } from './row-locks.ts';
-import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, RetentionRow, SessionRow, TaskRow } from './rows.ts';
 import type { Row, Snapshot, Table } from './table.ts';
 
 export interface Tables {
@@ -9,6 +9,7 @@ export interface Tables {
   readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
+  readonly retention: Table<RetentionRow>;
 }
 
 /** A statement on its way: it yields what it has to wait for, and is resumed with the lock in its hands. */
@@ -38,6 +39,8 @@ export interface Backend extends Locker {
   /** NOTIFY task_cancel: at commit. */
   notifyCancel(id: number): void;
   nextTaskId(): number;
+  /** last_value of that sequence. */
+  lastTaskId(): number;
   nextRecordId(): number;
   /** Numbers the statement that begins now, within the transaction. */
   nextCommand(): number;
@@ -71,6 +74,7 @@ export class Execution implements Snapshot {
   readonly claimRecords: Table<ClaimRecordRow>;
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
+  readonly retention: Table<RetentionRow>;
   /** now() */
   readonly nowMs: number;
   #command: number;
@@ -84,6 +88,7 @@ export class Execution implements Snapshot {
     this.claimRecords = tables.claimRecords;
     this.owners = tables.owners;
     this.sessions = tables.sessions;
+    this.retention = tables.retention;
     this.nowMs = transaction.nowMs;
   }
 

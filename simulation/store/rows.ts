@@ -74,6 +74,14 @@ export interface SessionRow {
   readonly startedAt: number;
 }
 
+/** The one row of its table, under {@link RETENTION_KEY}. */
+export interface RetentionRow {
+  readonly place: number;
+  readonly begunAt: number;
+}
+
+export const RETENTION_KEY = 'true';
+
 /** The CHECK constraints that a statement could break. */
 export function checkTask({ attempt, failures }: TaskRow): void {
   if (attempt < 0) violated('task_attempt_check');
@@ -91,6 +99,10 @@ export function checkOwner({ owner, incarnation, acquiredAt }: OwnerRow): void {
 
 export function checkSession({ leaseMs }: SessionRow): void {
   if (leaseMs <= 0) violated('worker_session_lease_ms_check');
+}
+
+export function checkRetention({ place }: RetentionRow): void {
+  if (place < 0) violated('retention_place_check');
 }
 
 export const recordKey = ({ partitionId, id }: { partitionId: number; id: number }): string =>

@@ -14,6 +14,7 @@ import { finishTasks } from './statements/finish-tasks.ts';
 import { acquirePartitions, endBlockingBackends, releasePartitions } from './statements/partitions.ts';
 import * as reads from './statements/reads.ts';
 import { recoverTasks } from './statements/recover-tasks.ts';
+import { removeFinished } from './statements/remove-finished.ts';
 import { endSession, renewSessions } from './statements/sessions.ts';
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
@@ -41,6 +42,7 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
   [
     ...[claimTasks, finishTasks, recoverTasks, reads.peekDue, reads.runningTasks, reads.taskPayloads],
+    removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],
     ...[
       insertTasks,
