@@ -54,6 +54,7 @@ describe('the simulation', () => {
       ['replies of ZooKeeper lost to a multi', 100],
       ['replies of Postgres delayed', 500],
       ['watch events lost', 100],
+      ['tasks removed for their age', 5_000],
     ] as const)
       expect(counts.get(what), what).toBeGreaterThan(least);
   });

@@ -90,6 +90,18 @@ describe('the pace at which old tasks are removed', () => {
       expect(pace.share).toBe(0.05);
     });
 
+    it('is kept where the way is long because a pass has begun anew', () => {
+      const pace = new RetentionPace(WEEK_MS);
+      walk(pace, 0.9, 60_000);
+      const at = (toGoMs: number, nowMs: number) =>
+        pace.after({ passed: 500, removed: 0, toGoMs, done: false }, 20, nowMs);
+      at(300 * DAY_MS, 55_000);
+      at(299 * DAY_MS, 70_000);
+      expect(pace.share).toBe(0.05);
+      at(290 * DAY_MS, 115_000);
+      expect(pace.share).toBe(0.05);
+    });
+
     it.each([
       ['comes nearer too slowly', 10_000],
       ['does not come nearer', 0],

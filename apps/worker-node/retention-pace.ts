@@ -80,7 +80,10 @@ export class RetentionPace {
     if (toGoMs === null) return;
     const before = (this.#watched ??= { sinceMs: nowMs, toGoMs });
     const elapsedMs = nowMs - before.sinceMs;
-    if (elapsedMs < WATCHED_MS) return;
+    // Further away than time alone has brought it: a new pass.
+    const anew = toGoMs > before.toGoMs + elapsedMs + WATCHED_MS;
+    if (anew) this.#watched = { sinceMs: nowMs, toGoMs };
+    if (anew || elapsedMs < WATCHED_MS) return;
     const leftMs = (toGoMs * elapsedMs) / Math.max(before.toGoMs - toGoMs, 1);
     if (leftMs > GOAL_MS) this.#share = Math.min(SHARE.most, this.#share * 2);
     this.#watched = { sinceMs: nowMs, toGoMs };
