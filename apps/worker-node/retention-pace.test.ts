@@ -106,12 +106,12 @@ describe('the pace at which old tasks are removed', () => {
       ['comes nearer too slowly', 10_000],
       ['does not come nearer', 0],
       ['goes away: more is finished than removed', -500],
-    ])('doubles where the end %s, up to a quarter, until it is reached', (_, nearerMs) => {
+    ])('doubles where the end %s, up to a half, until it is reached', (_, nearerMs) => {
       const pace = new RetentionPace(WEEK_MS);
       walk(pace, 1, nearerMs);
       expect(pace.share).toBe(0.1);
       walk(pace, 5, nearerMs);
-      expect(pace.share).toBe(0.25);
+      expect(pace.share).toBe(0.5);
       pace.after({ passed: 1, removed: 1, toGoMs: 0, done: true }, 20, 400_000);
       expect(pace.share).toBe(0.05);
     });

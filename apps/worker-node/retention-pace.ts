@@ -7,8 +7,11 @@ const MOST_SPAN = 2 ** 50;
 /** A call that takes less may be given more, one that takes longer is given less. */
 const QUICK_MS = 50;
 const SLOW_MS = 150;
-/** Of one database backend: 1 in 20 removes 15,000 tasks a second, 1 in 4 over 70,000, which is more than can be finished. */
-const SHARE = { least: 0.05, most: 0.25 };
+/**
+ * Of the time, so much with a call under way: a twentieth removes up to 15,000 tasks a second. A half is more than can be
+ * finished, though a busy worker hears of the end of a call late.
+ */
+const SHARE = { least: 0.05, most: 0.5 };
 /** Walking for so long without coming near enough to the end, the share doubles. */
 const WATCHED_MS = 60_000;
 /** How long it may take to come to the end. */
