@@ -9,6 +9,7 @@ import { idleScenario } from './scenarios/idle.ts';
 import { planningScenario } from './scenarios/planning.ts';
 import { rebalanceScenario } from './scenarios/rebalance.ts';
 import { recoveryScenario } from './scenarios/recovery.ts';
+import { retentionScenario } from './scenarios/retention.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { steadyScenario } from './scenarios/steady.ts';
 import { submitScenario } from './scenarios/submit.ts';
@@ -26,6 +27,7 @@ export const SCENARIOS: readonly Scenario[] = [
   latenessOfManyScenario,
   recoveryScenario,
   rebalanceScenario,
+  retentionScenario,
   idleScenario,
   planningScenario,
   steadyScenario,

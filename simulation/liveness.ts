@@ -20,12 +20,14 @@ const BOUNDS_MS = {
   cancelling: 6_000,
   /** A record of a claim stands, and all its attempts have ended. */
   unsettled: 8_000,
+  /** A task stands that ended longer ago than tasks are kept. */
+  kept: 12_000,
 };
 type Kind = keyof typeof BOUNDS_MS;
 export type LongestMs = Record<Kind, number>;
 
 export function nothingYet(): LongestMs {
-  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, cancelling: 0, unsettled: 0 };
+  return { unassigned: 0, due: 0, abandoned: 0, idle: 0, cancelling: 0, unsettled: 0, kept: 0 };
 }
 
 interface Missing {
@@ -63,7 +65,7 @@ export class Liveness {
         this.#cluster.safety.broken('liveness', `for ${BOUNDS_MS[kind]} ms without a fault, ${what}`);
     }
     for (const id of this.#cluster.users.expected)
-      if (!this.#cluster.postgres.database.tasks.has(id))
+      if (!this.#cluster.postgres.database.tasks.has(id) && !this.#cluster.safety.agedOut(id))
         this.#cluster.safety.broken('P1', `task ${id} was acknowledged and is lost`);
     return missing[0]?.what ?? this.#unfinished();
   }
@@ -73,6 +75,7 @@ export class Liveness {
       ...this.#unassigned().map((what) => ({ kind: 'unassigned' as const, what })),
       ...this.#late(),
       ...this.#unsettled().map((what) => ({ kind: 'unsettled' as const, what })),
+      ...this.#kept().map((what) => ({ kind: 'kept' as const, what })),
     ];
   }
 
@@ -84,6 +87,19 @@ export class Liveness {
         ({ partitionId, id, workerId }) =>
           `record ${id} of a claim of ${workerId} in partition ${partitionId} stands though all its attempts have ended`,
       );
+  }
+
+  /** Up to the first, by id, that was created too late for any beyond to have ended long ago. */
+  #kept(): string[] {
+    const { keepMs, postgres } = this.#cluster;
+    if (keepMs === undefined) return [];
+    const cutoff = postgres.machine.clock.wallMs() - keepMs;
+    const tasks = [...postgres.database.tasks.values()].sort((a, b) => a.id - b.id);
+    const young = tasks.findIndex(({ createdAt }) => createdAt > cutoff);
+    return tasks
+      .slice(0, young < 0 ? tasks.length : young)
+      .filter(({ completedAt }) => completedAt !== null && completedAt <= cutoff)
+      .map(({ id, status }) => `task ${id} stands, which was ${status} long ago`);
   }
 
   #unassigned(): string[] {

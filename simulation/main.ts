@@ -118,7 +118,7 @@ async function runMany({
   console.log(`${summary}, ${failed.length} failed${interrupted ? ' (interrupted)' : ''}`);
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`;
   console.log(
-    `once faults had stopped, at most: ${seconds(longestMs.unassigned)} until owned and balanced, a due task PENDING for ${seconds(longestMs.due)}, RUNNING without a lease for ${seconds(longestMs.abandoned)}, RUNNING without a handler for ${seconds(longestMs.idle)}, RUNNING though cancelled for ${seconds(longestMs.cancelling)}, a record of a claim without attempts for ${seconds(longestMs.unsettled)}`,
+    `once faults had stopped, at most: ${seconds(longestMs.unassigned)} until owned and balanced, a due task PENDING for ${seconds(longestMs.due)}, RUNNING without a lease for ${seconds(longestMs.abandoned)}, RUNNING without a handler for ${seconds(longestMs.idle)}, RUNNING though cancelled for ${seconds(longestMs.cancelling)}, a record of a claim without attempts for ${seconds(longestMs.unsettled)}, a task longer than tasks are kept for ${seconds(longestMs.kept)}`,
   );
   console.log(
     [...counts]

@@ -17,6 +17,7 @@ const RECOVER = 'simulation/store/statements/recover-tasks.ts';
 const PARTITIONS = 'simulation/store/statements/partitions.ts';
 const SUBMISSIONS = 'simulation/store/statements/submissions.ts';
 const ELECT = 'simulation/store/statements/elect-heads.ts';
+const REMOVE_FINISHED = 'simulation/store/statements/remove-finished.ts';
 const RUNNER = 'apps/worker-node/partition-runner.ts';
 const STEERING = 'simulation/store/statements/steering.ts';
 const LOOK_BACK = 'apps/worker-node/look-back.ts';
@@ -108,6 +109,27 @@ export const MUTANTS: readonly Mutant[] = [
     file: STEERING,
     find: '    if (running) {\n      if (target.cancelRequestedAt === null)',
     replace: '    if (running && target.id < 0) {\n      if (target.cancelRequestedAt === null)',
+  },
+  {
+    name: 'what ended is removed before its time',
+    safeguard: 'what has ended is kept for so long, by the database’s clock',
+    file: REMOVE_FINISHED,
+    find: 't.completedAt <= cutoff;',
+    replace: 't.completedAt <= x.nowMs;',
+  },
+  {
+    name: 'what waits is removed like what has ended',
+    safeguard: 'what has not ended is kept',
+    file: REMOVE_FINISHED,
+    find: "t.status !== 'PENDING' && t.completedAt !== null && t.completedAt <= cutoff;",
+    replace: '(t.completedAt ?? t.createdAt) <= cutoff;',
+  },
+  {
+    name: 'the removal of what has ended never begins anew',
+    safeguard: 'what had not ended for long enough when it was passed by is found later',
+    file: REMOVE_FINISHED,
+    find: 'const anew = done && (',
+    replace: 'const anew = done && most < 0 && (',
   },
   {
     name: 'outcome of an attempt taken away',

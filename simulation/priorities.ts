@@ -28,7 +28,11 @@ export class Priorities {
       if (Math.max(...taken) > 0) this.#count('claims of what goes first');
       for (const [id, sinceMs] of this.#urgentSince) {
         const task = tasks.get(id);
-        const waits = task?.status === 'PENDING' && task.dueAt <= commit.nowMs && sinceMs < commit.beganMs;
+        const waits =
+          task?.status === 'PENDING' &&
+          !task.blocked &&
+          task.dueAt <= commit.nowMs &&
+          sinceMs < commit.beganMs;
         if (waits && task.partitionId === after.partitionId && task.priority > Math.min(...taken))
           return `task ${id} of priority ${task.priority} was due, and claim ${after.id} took others of partition ${after.partitionId} before it`;
       }

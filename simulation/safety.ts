@@ -8,6 +8,7 @@ import type { Execution, HandlerEnd, Violation } from './outcomes.ts';
 import { Priorities } from './priorities.ts';
 import type { Commit, OwnerRow, SimulatedDatabase, TaskState } from './store/database.ts';
 
+const TERMINAL = new Set(['COMPLETED', 'FAILED', 'CANCELLED']);
 const key = (id: number, attempt: number) => `${id}/${attempt}`;
 
 /**
@@ -27,8 +28,10 @@ export class Safety {
   /** The versions that were changed, `id/revision.attempt`. */
   readonly #patched = new Set<string>();
   readonly #priorities: Priorities;
+  readonly #removedForAge = new Set<number>();
   readonly #nowMs: () => number;
   readonly #leaseMs: number;
+  readonly #keepMs: number | undefined;
   readonly #count: (what: string) => void;
   #database: SimulatedDatabase | undefined;
   #leader: { session: bigint; by: string | undefined } | undefined;
@@ -38,10 +41,13 @@ export class Safety {
   constructor(options: {
     readonly nowMs: () => number;
     readonly leaseMs: number;
+    /** How long tasks that have ended are kept; undefined: for ever. */
+    readonly keepMs: number | undefined;
     readonly count: (what: string) => void;
   }) {
     this.#nowMs = options.nowMs;
     this.#leaseMs = options.leaseMs;
+    this.#keepMs = options.keepMs;
     this.#count = options.count;
     this.#priorities = new Priorities(options);
   }
@@ -73,6 +79,8 @@ export class Safety {
     }
     for (const { before, after } of commit.tasks) {
       if (before !== undefined) this.#taskChanged(before, after, commit);
+      if (before !== undefined && after === undefined && commit.statement === 'remove-finished')
+        this.#agedOut(before, commit);
     }
     const overtaken = this.#priorities.judge(commit, this.#database?.tasks);
     if (overtaken !== undefined) this.broken('priority', overtaken);
@@ -109,7 +117,10 @@ export class Safety {
       if (after.status === 'RUNNING' && after.cancelRequestedAt !== null)
         this.#told.add(key(id, after.attempt));
       if (after.progress !== before.progress && after.progress?.attempt !== after.attempt)
-        this.broken('P2', `task ${id}: progress of attempt ${after.progress?.attempt} was stored during ${after.attempt}`);
+        this.broken(
+          'P2',
+          `task ${id}: progress of attempt ${after.progress?.attempt} was stored during ${after.attempt}`,
+        );
     }
     if (after?.status === 'RUNNING' && (before.status !== 'RUNNING' || after.record !== before.record))
       this.#claimed(before, after, commit);
@@ -166,6 +177,16 @@ export class Safety {
           `attempt ${attempt} of task ${id} (${incarnation ?? ''}) was ended by a process that did not run it`,
         );
     } else this.broken('P2', `${commit.statement} has ended attempt ${attempt} of task ${id}, which runs`);
+  }
+
+  /** what is removed for its age has ended, and that so long ago, by the database's clock, as it is kept. */
+  #agedOut({ id, status, completedAt }: TaskState, { nowMs }: Commit): void {
+    this.#removedForAge.add(id);
+    this.#count('tasks removed for their age');
+    if (!TERMINAL.has(status)) this.broken('kept', `task ${id} was removed for its age, and is ${status}`);
+    const keptMs = nowMs - (completedAt ?? nowMs);
+    if (keptMs < (this.#keepMs ?? Infinity))
+      this.broken('kept', `task ${id} was removed ${keptMs} ms after it had ended`);
   }
 
   #recordedAsItWent(before: TaskState, after: TaskState, commit: Commit): void {
@@ -305,6 +326,11 @@ export class Safety {
     this.#count('patches of a version');
     if (!this.#patched.has(`${id}/${version}`))
       this.broken('changes', `task ${id} was changed as of version ${version}, and was of another`);
+  }
+
+  /** Whether it was removed because it had ended long ago. */
+  agedOut(id: number): boolean {
+    return this.#removedForAge.has(id);
   }
 
   get handlersStarted(): number {

@@ -55,7 +55,16 @@ describe('submitting', () => {
       completedAt: null,
       workerId: null,
       leaseExpiresAt: null,
-      ...{ lastError: null, progress: null, result: null, timeoutMs: null, priority: 0, serial: false, tags: [], maxAttempts: 5 },
+      ...{
+        lastError: null,
+        progress: null,
+        result: null,
+        timeoutMs: null,
+        priority: 0,
+        serial: false,
+        tags: [],
+        maxAttempts: 5,
+      },
       backoff: { baseMs: 1_000, maxMs: 300_000, factor: 2 },
     });
   });

@@ -15,7 +15,16 @@ describe('GET and DELETE /tasks/:id', () => {
       completedAt: null,
       workerId: null,
       leaseExpiresAt: null,
-      ...{ lastError: null, progress: null, result: null, timeoutMs: null, priority: 0, serial: false, tags: [], maxAttempts: 5 },
+      ...{
+        lastError: null,
+        progress: null,
+        result: null,
+        timeoutMs: null,
+        priority: 0,
+        serial: false,
+        tags: [],
+        maxAttempts: 5,
+      },
       backoff: { baseMs: 1_000, maxMs: 300_000, factor: 2 },
     });
     store.change(1, {

@@ -122,6 +122,24 @@ describe('a request with an Idempotency-Key', () => {
     expect(rows).toEqual([{ a_day: true }]);
   });
 
+  it('takes away keys that are no longer remembered, so that they never become many', async () => {
+    const { send, beside } = await start();
+    await beside.query(
+      `INSERT INTO idempotency_key SELECT 'old ' || n, '', '{}', '{}', now(), now() - n * interval '1 second' FROM generate_series(1, 5) AS n`,
+    );
+    const left = async () => {
+      const { rows } = await beside.query<{ key: string }>(
+        `SELECT key FROM idempotency_key WHERE key LIKE 'old %' ORDER BY key`,
+      );
+      return rows.map(({ key }) => key);
+    };
+    await send('/tasks', { name: 'x' }, newKey());
+    expect(await left()).toEqual(['old 1', 'old 2', 'old 3']);
+    await send('/tasks', { name: 'x' }, newKey());
+    await send('/tasks', { name: 'x' }, newKey());
+    expect(await left()).toEqual([]);
+  });
+
   it('stores an array once, and answers with the same ids', async () => {
     const { send, beside } = await start();
     const key = newKey();

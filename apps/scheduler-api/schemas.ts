@@ -180,7 +180,14 @@ export function presentTask(record: TaskRecord): Static<typeof Task> {
   const { maxAttempts, backoff, timeoutMs = null } = { ...DEFAULT_POLICY, ...record.policy };
   return {
     ...presentSubmittedTask(record),
-    ...{ priority: record.priority, serial: record.serial, tags: [...(record.tags ?? [])], maxAttempts, backoff, timeoutMs },
+    ...{
+      priority: record.priority,
+      serial: record.serial,
+      tags: [...(record.tags ?? [])],
+      maxAttempts,
+      backoff,
+      timeoutMs,
+    },
     startedAt: rfc3339OrNull(record.startedAtMs),
     completedAt: rfc3339OrNull(record.completedAtMs),
     workerId: record.workerId,

@@ -20,6 +20,7 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv) {
       WORKER_CONCURRENCY: settings.WORKER_CONCURRENCY,
       SHUTDOWN_GRACE_MS: settings.SHUTDOWN_GRACE_MS,
       WEDGED_AFTER_MS: settings.WEDGED_AFTER_MS,
+      RETENTION_DAYS: settings.RETENTION_DAYS,
       LOG_LEVEL: settings.LOG_LEVEL,
       LOG_FORMAT: settings.LOG_FORMAT,
     },

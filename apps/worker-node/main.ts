@@ -11,6 +11,8 @@ import { handlerRegistry } from './handlers/registry.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
 import { Worker } from './worker.ts';
 
+const DAY_MS = 86_400_000;
+
 await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const config = readWorkerConfig(process.env);
   const { HANDLERS_DIR } = config;
@@ -32,6 +34,7 @@ await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
     handledNames: registry.handledNames,
     concurrency: config.WORKER_CONCURRENCY,
     graceMs: config.SHUTDOWN_GRACE_MS,
+    keepMs: config.RETENTION_DAYS === 0 ? undefined : config.RETENTION_DAYS * DAY_MS,
     clock: systemClock,
     random: systemRandom,
     logger,

@@ -9,7 +9,7 @@ import { ProgressWriter } from './progress-writer.ts';
 
 const task = (id: number): ClaimedTask => ({
   ...{ id, name: 'x', partition: 3, epoch: 2, incarnation: 'i', record: 1, attempt: 1, failures: 0 },
-  ...{ policy: null, priority: 0, scheduledAtMs: 1, dueAtMs: 1, claimedAtMs: 1 },
+  ...{ policy: null, priority: 0, serial: false, scheduledAtMs: 1, dueAtMs: 1, claimedAtMs: 1 },
 });
 const done = (share: number) => ({ done: share, note: null });
 

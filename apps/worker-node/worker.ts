@@ -15,6 +15,7 @@ import { OwnIncarnations } from './own-incarnations.ts';
 import { LATE_COMMIT_MS, PartitionRunner } from './partition-runner.ts';
 import { Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
+import { Retention } from './retention.ts';
 
 const BEAT_MS = 250;
 const RECOVER_MS = 250;
@@ -23,8 +24,12 @@ const RECOVER_ANYWAY_MS = 10_000;
 const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
 const SETTLED_MS = 15_000;
+/** Whoever owns it removes what ended long ago. */
+const PARTITION_OF_RETENTION = 0;
 /** Outcomes of the last moment may still wait for the database this long after the grace. */
 const FLUSH_DEADLINE_MS = 2_000;
+
+const isOfRetention = ({ partition }: Held) => partition === PARTITION_OF_RETENTION;
 
 export interface WorkerOptions {
   readonly workerId: string;
@@ -34,6 +39,8 @@ export interface WorkerOptions {
   readonly handledNames?: readonly string[] | undefined;
   readonly concurrency: number;
   readonly graceMs: number;
+  /** How long tasks that have ended are kept; undefined: for ever. */
+  readonly keepMs?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,6 +61,7 @@ export class Worker {
   readonly #runner: PartitionRunner;
   readonly #recovery: Recovery;
   readonly #reconciler: Reconciler;
+  readonly #retention: Retention | undefined;
   readonly #ownIncarnations: OwnIncarnations;
   readonly #databaseTime: DatabaseTime;
   readonly #keeper: Keeper;
@@ -120,6 +128,10 @@ export class Worker {
       logger,
     });
     this.#recovery = new Recovery({ store, availability, ownIncarnations, random, logger });
+    const { keepMs } = options;
+    const isOurs = () => !this.#draining && this.#runner.held.some(isOfRetention);
+    if (keepMs !== undefined)
+      this.#retention = new Retention({ store, availability, keepMs, isOurs, clock, logger });
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
       fatal: (message) => this.#fail(new StartupError(message)),
@@ -147,6 +159,7 @@ export class Worker {
       }),
       this.#every(RECOVER_MS, () => this.#recover()),
       this.#every(RECONCILE_MS, () => this.#reconciler.runOnce()),
+      this.#retention?.run(this.#stopped.signal),
     ]);
     await Promise.race([this.#loops, this.#fault]);
   }

@@ -6,7 +6,7 @@ import { bootstrapDatabase, PartitionCountError } from './bootstrap.ts';
 import { withConnection } from './client.ts';
 import { loadFunctions, loadMigrations, migrate, MigrationError } from './migrate.ts';
 import type { Migration } from './migrate.ts';
-import { claimRecord, clusterMeta, partitionOwner, task, workerSession } from './schema.ts';
+import { claimRecord, clusterMeta, partitionOwner, retention, task, workerSession } from './schema.ts';
 import { StoreNotInitialisedError, StoreUnavailableError } from './stores.ts';
 
 const ONE: Migration = { version: 1, name: '0001-one', sql: 'CREATE TABLE one (n integer)' };
@@ -90,7 +90,7 @@ describe('cluster-init’s work on the database', () => {
 
     it('makes the tables that drizzle is told of', async () => {
       await migrate({ url });
-      for (const table of [clusterMeta, partitionOwner, workerSession, task, claimRecord]) {
+      for (const table of [clusterMeta, partitionOwner, workerSession, task, claimRecord, retention]) {
         const { name, columns } = getTableConfig(table);
         const rows = await query(
           `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS "notNull"

@@ -14,6 +14,7 @@ import type {
   Outcome,
   OutcomeResult,
   Recovered,
+  RemovedFinished,
   RunningRow,
 } from './stores.ts';
 
@@ -24,6 +25,7 @@ const finishTasks = loadStatement('finish-tasks');
 const reportProgress = loadStatement('report-progress');
 const runningTasks = loadStatement('running-tasks');
 const recoverTasks = loadStatement('recover-tasks');
+const removeFinished = loadStatement('remove-finished');
 
 const RECOVER_RECORDS = 100;
 const RECOVER_ROUNDS = 40;
@@ -65,7 +67,11 @@ interface ClaimRow {
   readonly tasks: string;
 }
 
-/** Claims and outcomes. `db` stays the caller's to close. */
+type RemovedRow = (
+  { readonly passed: null; readonly removed: null; readonly done: null } | Omit<RemovedFinished, 'toGoMs'>
+) & { readonly to_go_ms: number | null };
+
+/** Claims, outcomes, and the removal of what ended long ago. `db` stays the caller's to close. */
 export function postgresExecutionStore({ db }: { readonly db: Database }): ExecutionStore {
   return {
     async peek(partitions, horizonMs, own, { names, listed } = ANY_NAME) {
@@ -112,6 +118,12 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
     },
     running: (incarnations) => run<RunningRow & object>(db, runningTasks, [incarnations]),
     recover: (request) => recover(db, request),
+    async removeFinished({ keepMs, passMs, span, most }) {
+      const { to_go_ms: toGoMs, ...counts } = await runForOne<RemovedRow>(db, removeFinished, [
+        ...[keepMs, passMs, span, most],
+      ]);
+      return counts.passed === null ? null : { ...counts, toGoMs };
+    },
   };
 }
 

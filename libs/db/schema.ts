@@ -111,6 +111,13 @@ export const claimRecord = pgTable(
   ({ partitionId, id }) => [primaryKey({ columns: [partitionId, id] })],
 );
 
+/** How far the removal of what ended long ago has come. */
+export const retention = pgTable('retention', {
+  singleton: boolean('singleton').primaryKey().default(true),
+  place: count('place').notNull().default(0),
+  begunAt: time('begun_at').notNull().defaultNow(),
+});
+
 /** Both together, as readers see a task. */
 export const taskState = pgView('task_state', taskColumns).existing();
 

@@ -325,6 +325,17 @@ export interface Recovered {
   readonly became: 'PENDING' | 'FAILED' | 'REMOVED';
 }
 
+/** What one call has made of the tasks that ended long ago. */
+export interface RemovedFinished {
+  /** Those it has come past. */
+  readonly passed: number;
+  readonly removed: number;
+  /** How long before what is not removed yet the last one passed was created, ms; null: none was passed. */
+  readonly toGoMs: number | null;
+  /** There is no more to do for now. */
+  readonly done: boolean;
+}
+
 export interface ExecutionStore {
   /**
    * The earliest due time of each of `partitions` that has a PENDING task due within `horizonMs`, and whether others than
@@ -377,4 +388,17 @@ export interface ExecutionStore {
     /** In [0, 1), at random. */
     readonly jitter: number;
   }): Promise<Recovered[]>;
+  /**
+   * Removes tasks that ended over `keepMs` ago, with their attempts; goes on where the last call, whoever made it, has stopped.
+   * Begins anew, once it is done, where it last did so over `passMs` ago.
+   * @returns null where another call is at work
+   */
+  removeFinished(request: {
+    readonly keepMs: number;
+    readonly passMs: number;
+    /** How many ids it goes past at most. */
+    readonly span: number;
+    /** How many tasks. */
+    readonly most: number;
+  }): Promise<RemovedFinished | null>;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Setting } from './config.ts';
-import { ConfigError, databaseUrl, integer, oneOf, readConfig, text } from './config.ts';
+import { ConfigError, databaseUrl, decimal, integer, oneOf, readConfig, text } from './config.ts';
 
 const PORT = integer({ description: 'Port', default: '8080', min: 0, max: 65_535 });
 const LEVEL = oneOf({ description: 'Level', default: 'info', values: ['info', 'warn'] });
@@ -59,6 +59,25 @@ describe('a whole number', () => {
     'may not be "%s"',
     (value) => {
       expect(() => PORT.parse(value)).toThrow('must be a whole number from 0 to 65535');
+    },
+  );
+});
+
+describe('a number', () => {
+  const DAYS = decimal({ description: 'Days', default: '7', min: 0, max: 100 });
+  it.each([
+    ['0', 0],
+    ['7', 7],
+    ['0.5', 0.5],
+    ['0.00001', 0.00001],
+    ['100.0', 100],
+  ])('may be %s', (value, number) => {
+    expect(DAYS.parse(value)).toBe(number);
+  });
+  it.each(['-1', '100.1', '.5', '1.', '1e2', '0x10', ' 1', '1,5', 'never', 'Infinity', 'NaN'])(
+    'may not be "%s"',
+    (value) => {
+      expect(() => DAYS.parse(value)).toThrow('must be a number from 0 to 100, such as 7 or 0.5');
     },
   );
 });

@@ -70,6 +70,22 @@ export function integer(options: Common & { readonly min: number; readonly max: 
   };
 }
 
+/** A number that may have a fraction. */
+export function decimal(options: Common & { readonly min: number; readonly max: number }): Setting<number> {
+  return {
+    description: options.description,
+    default: options.default,
+    secret: false,
+    parse(text) {
+      const value = Number(text);
+      if (!/^\d+(\.\d+)?$/.test(text) || value < options.min || value > options.max) {
+        throw new Error(`must be a number from ${options.min} to ${options.max}, such as 7 or 0.5`);
+      }
+      return value;
+    },
+  };
+}
+
 export function text(options: Common & { readonly pattern: RegExp; readonly form: string }): Setting<string> {
   return {
     description: options.description,

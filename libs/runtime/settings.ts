@@ -3,7 +3,7 @@
  * configuration table and .env.example are checked against it.
  */
 import { hostname } from 'node:os';
-import { databaseUrl, digestCredentials, integer, oneOf, text } from './config.ts';
+import { databaseUrl, decimal, digestCredentials, integer, oneOf, text } from './config.ts';
 
 const NAME = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
@@ -98,6 +98,12 @@ export const settings = {
     default: '30000',
     min: 1_000,
     max: 3_600_000,
+  }),
+  RETENTION_DAYS: decimal({
+    description: 'Days for which tasks that have ended are kept, such as 7 or 0.5; 0: for ever',
+    default: '7',
+    min: 0,
+    max: 36_500,
   }),
   DATABASE_POOL_SIZE: integer({
     description: 'Postgres connections of one process, at most',

@@ -29,6 +29,9 @@ const TICK_MS = 250;
 const WEDGED_AFTER_MS = 1_500;
 /** Clocks of different machines disagree by up to so much. */
 const SKEW_MS = 5_000;
+/** How long tasks that have ended are kept, where not for ever. */
+const KEEP_MS = 3_000;
+const SHARE_WITH_RETENTION = 0.5;
 const UID = 'simulated';
 export const PATHS = clusterPaths('sim');
 
@@ -44,6 +47,8 @@ export class Cluster {
   readonly controllers = new Map<string, ControllerProcess>();
   readonly #judges: readonly (Moves | FewestMoves)[];
   readonly #administrator: Administrator;
+  /** How long tasks that have ended are kept; undefined: for ever. */
+  readonly keepMs: number | undefined;
   /** Until when some backend may be slow, and whether the database's clock was ever set back. */
   #slowUntilMs = 0;
   #setBack = false;
@@ -51,9 +56,11 @@ export class Cluster {
   constructor(world: World, transcript: Transcript) {
     this.#world = world;
     this.#transcript = transcript;
+    this.keepMs = world.random('retention').next() < SHARE_WITH_RETENTION ? KEEP_MS : undefined;
     this.safety = new Safety({
       nowMs: () => world.nowMs,
       leaseMs: SESSION_TIMEOUT_MS,
+      keepMs: this.keepMs,
       count: (what) => world.count(what),
     });
     this.ensemble = new Ensemble(world, {
@@ -216,6 +223,7 @@ export class Cluster {
         postgres: this.postgres,
         wedgedAfterMs: WEDGED_AFTER_MS,
         handlerFor: (process) => () => simulatedHandler(process, this.safety),
+        keepMs: this.keepMs,
         onExit: (error) => this.#exited(id, error),
       }),
     );

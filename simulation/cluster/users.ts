@@ -51,7 +51,10 @@ export class Users {
   }
 
   /** @param databaseNowMs what `delayMs` counts from */
-  submit({ count, delayMs, sleepMs, fail, stuckMs, line, unusual = {} }: Submission, databaseNowMs: number): void {
+  submit(
+    { count, delayMs, sleepMs, fail, stuckMs, line, unusual = {} }: Submission,
+    databaseNowMs: number,
+  ): void {
     const { relative = false, later = 0, permanent = false, heedless = false } = unusual;
     const payload: Behaviour = { sleepMs, fail, stuckMs, later, permanent, heedless };
     const time = relative

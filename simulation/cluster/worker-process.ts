@@ -23,6 +23,8 @@ export interface WorkerProcessOptions {
   readonly random: Random;
   readonly sessionTimeoutMs: number;
   readonly wedgedAfterMs: number;
+  /** How long tasks that have ended are kept; undefined: for ever. */
+  readonly keepMs: number | undefined;
   readonly wallOffsetMs: number;
   readonly handlerFor: (process: WorkerProcess) => (name: string) => Handler;
   readonly say: Say;
@@ -78,6 +80,7 @@ export class WorkerProcess {
       handlerFor: options.handlerFor(this),
       concurrency: CONCURRENCY,
       graceMs: GRACE_MS,
+      keepMs: options.keepMs,
       clock: this.main.clock,
       random,
       logger,

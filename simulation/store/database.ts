@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../../libs/core/clock.ts';
 import type { StatementFn } from './execution.ts';
-import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow, TaskState } from './rows.ts';
+import { RETENTION_KEY } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, RetentionRow, SessionRow, TaskRow, TaskState } from './rows.ts';
 import { Server } from './server.ts';
 import type { TableCommit } from './server.ts';
 import type { Change } from './table.ts';
@@ -58,6 +59,7 @@ export class SimulatedDatabase {
   readonly claimRecords: ReadonlyMap<string, ClaimRecordRow>;
   readonly owners: readonly OwnerRow[];
   readonly sessions: ReadonlyMap<string, SessionRow>;
+  #retention: RetentionRow | undefined;
   readonly #server: Server;
   readonly #commitListeners: ((commit: Commit) => void)[] = [];
   readonly #taskDueListeners: TaskDueListener[] = [];
@@ -78,6 +80,7 @@ export class SimulatedDatabase {
           if (after !== undefined) sessions.set(after.incarnation, after);
           else if (before !== undefined) sessions.delete(before.incarnation);
         }
+        for (const { after } of commit.retention) this.#retention = after;
         for (const listener of this.#commitListeners) listener({ ...commit, tasks });
       },
       onNotify: (channel, payload) => {
@@ -92,6 +95,10 @@ export class SimulatedDatabase {
       },
     });
     this.#bootstrap(options.partitions);
+  }
+
+  get retention(): RetentionRow | undefined {
+    return this.#retention;
   }
 
   /**
@@ -132,6 +139,7 @@ export class SimulatedDatabase {
           const free = { epoch: 0, owner: null, incarnation: null, acquiredAt: null };
           x.insert(x.owners, partitionId, { partitionId, ...free });
         }
+        x.insert(x.retention, RETENTION_KEY, { place: 0, begunAt: x.nowMs });
       },
     });
     transaction.commit();

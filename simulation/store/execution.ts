@@ -1,7 +1,14 @@
 import { DatabaseError } from './database-error.ts';
 import { tryLock } from './row-locks.ts';
 import type { Lockable, Locker, LockMode, Waiter } from './row-locks.ts';
-import type { ClaimRecordRow, IdempotencyKeyRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import type {
+  ClaimRecordRow,
+  IdempotencyKeyRow,
+  OwnerRow,
+  RetentionRow,
+  SessionRow,
+  TaskRow,
+} from './rows.ts';
 import type { Row, Snapshot, Table } from './table.ts';
 
 export interface Tables {
@@ -10,6 +17,7 @@ export interface Tables {
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
   readonly idempotencyKeys: Table<IdempotencyKeyRow>;
+  readonly retention: Table<RetentionRow>;
 }
 
 /** A statement on its way: it yields what it has to wait for, and is resumed with the lock in its hands. */
@@ -39,6 +47,8 @@ export interface Backend extends Locker {
   /** NOTIFY task_cancel: at commit. */
   notifyCancel(id: number, attempt: number): void;
   nextTaskId(): number;
+  /** last_value of that sequence. */
+  lastTaskId(): number;
   nextRecordId(): number;
   /** Numbers the statement that begins now, within the transaction. */
   nextCommand(): number;
@@ -73,6 +83,7 @@ export class Execution implements Snapshot {
   readonly owners: Table<OwnerRow>;
   readonly sessions: Table<SessionRow>;
   readonly idempotencyKeys: Table<IdempotencyKeyRow>;
+  readonly retention: Table<RetentionRow>;
   /** now() */
   readonly nowMs: number;
   #command: number;
@@ -87,6 +98,7 @@ export class Execution implements Snapshot {
     this.owners = tables.owners;
     this.sessions = tables.sessions;
     this.idempotencyKeys = tables.idempotencyKeys;
+    this.retention = tables.retention;
     this.nowMs = transaction.nowMs;
   }
 

@@ -83,6 +83,14 @@ export interface IdempotencyKeyRow {
   readonly expiresAt: number;
 }
 
+/** The one row of its table, under {@link RETENTION_KEY}. */
+export interface RetentionRow {
+  readonly place: number;
+  readonly begunAt: number;
+}
+
+export const RETENTION_KEY = 'true';
+
 /** The CHECK constraints that a statement could break. */
 export function checkTask({ attempt, failures, serial, key }: TaskRow): void {
   if (serial && key === null) violated('task_serial_check');
@@ -101,6 +109,10 @@ export function checkOwner({ owner, incarnation, acquiredAt }: OwnerRow): void {
 
 export function checkSession({ leaseMs }: SessionRow): void {
   if (leaseMs <= 0) violated('worker_session_lease_ms_check');
+}
+
+export function checkRetention({ place }: RetentionRow): void {
+  if (place < 0) violated('retention_place_check');
 }
 
 export const recordKey = ({ partitionId, id }: { partitionId: number; id: number }): string =>

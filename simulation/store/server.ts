@@ -2,8 +2,8 @@ import type { Clock } from '../../libs/core/clock.ts';
 import type { Tables } from './execution.ts';
 import { dequeue, grant, releaseAll } from './row-locks.ts';
 import type { Lockable } from './row-locks.ts';
-import { checkClaimRecord, checkOwner, checkSession, checkTask } from './rows.ts';
-import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from './rows.ts';
+import { checkClaimRecord, checkOwner, checkRetention, checkSession, checkTask } from './rows.ts';
+import type { ClaimRecordRow, OwnerRow, RetentionRow, SessionRow, TaskRow } from './rows.ts';
 import type { Change } from './table.ts';
 import { Table } from './table.ts';
 import { SimulatedTransaction, terminated } from './transaction.ts';
@@ -22,6 +22,7 @@ export interface TableCommit {
   readonly claimRecords: readonly Change<ClaimRecordRow>[];
   readonly owners: readonly Change<OwnerRow>[];
   readonly sessions: readonly Change<SessionRow>[];
+  readonly retention: readonly Change<RetentionRow>[];
 }
 
 export interface ServerOptions {
@@ -43,6 +44,7 @@ export class Server {
     owners: new Table(checkOwner),
     sessions: new Table(checkSession),
     idempotencyKeys: new Table(() => undefined),
+    retention: new Table(checkRetention),
   };
   /** The number of the last commit: a snapshot. */
   lastCommit = 0;
@@ -76,6 +78,10 @@ export class Server {
   /** A sequence: what was taken stays taken. */
   nextTaskId(): number {
     return ++this.#lastTaskId;
+  }
+
+  get lastTaskId(): number {
+    return Math.max(1, this.#lastTaskId);
   }
 
   nextRecordId(): number {
@@ -147,15 +153,17 @@ export class Server {
     beganMs,
     notifications,
   }: SimulatedTransaction): void {
-    const [taskRows, claimRecords, owners, sessions] = [
+    const [taskRows, claimRecords, owners, sessions, retention] = [
       this.tables.tasks.changes.splice(0),
       this.tables.claimRecords.changes.splice(0),
       this.tables.owners.changes.splice(0),
       this.tables.sessions.changes.splice(0),
+      this.tables.retention.changes.splice(0),
     ];
     // Nobody looks at these.
     this.tables.idempotencyKeys.changes.length = 0;
-    if (taskRows.length + claimRecords.length + owners.length + sessions.length > 0) {
+    const changes = [taskRows, claimRecords, owners, sessions, retention];
+    if (changes.some(({ length }) => length > 0)) {
       this.#options.onCommit({
         statement,
         applicationName,
@@ -166,6 +174,7 @@ export class Server {
         claimRecords,
         owners,
         sessions,
+        retention,
       });
     }
     for (const notification of notifications) {

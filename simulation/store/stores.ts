@@ -15,6 +15,7 @@ import { acquirePartitions, endBlockingBackends, releasePartitions } from './sta
 import * as reads from './statements/reads.ts';
 import { reportProgress } from './statements/report-progress.ts';
 import { recoverTasks } from './statements/recover-tasks.ts';
+import { removeFinished } from './statements/remove-finished.ts';
 import { endSession, renewSessions } from './statements/sessions.ts';
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
@@ -43,6 +44,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
   [
     ...[claimTasks, finishTasks, recoverTasks, reads.peekDue, reads.runningTasks, reads.taskPayloads],
     reportProgress,
+    removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],
     ...[
       insertTasks,

@@ -215,6 +215,10 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     return this.#server.nextTaskId();
   }
 
+  lastTaskId(): number {
+    return this.#server.lastTaskId;
+  }
+
   nextRecordId(): number {
     return this.#server.nextRecordId();
   }

@@ -28,10 +28,14 @@ describe('handlers of one’s own', () => {
     const [, body = ''] = /-d '(\{"name":"greet".*?)'$/m.exec(readme) ?? [];
     const [, result = ''] = /"result":(.*)\}$/m.exec(readme) ?? [];
     const { id } = await cluster.submit(JSON.parse(body) as Record<string, unknown>);
-    const task = await eventually('it has completed', async () => {
-      const read = (await cluster.task(id)) as unknown as { status: string; result: unknown };
-      return read.status === 'COMPLETED' && read;
-    }, { withinMs: 10_000 });
+    const task = await eventually(
+      'it has completed',
+      async () => {
+        const read = (await cluster.task(id)) as unknown as { status: string; result: unknown };
+        return read.status === 'COMPLETED' && read;
+      },
+      { withinMs: 10_000 },
+    );
     expect(task.result).toBe(JSON.parse(result));
   });
 

@@ -78,6 +78,7 @@ export class Workbench {
     handledNames?: readonly string[];
     concurrency?: number;
     graceMs?: number;
+    keepMs?: number;
     clock?: Clock;
   }): Promise<{
     worker: Worker;
@@ -98,6 +99,7 @@ export class Workbench {
       handledNames: options.handledNames,
       concurrency: options.concurrency ?? 10,
       graceMs: options.graceMs ?? 2_000,
+      keepMs: options.keepMs,
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger,

@@ -10,7 +10,7 @@
 -- by another one.
 --
 -- Locks: the keys, in their order: one who inserts the same waits for the other, and then finds what that has stored. A
--- key that is found is locked as well, so that it is there to be read. Then its own tasks; and where any is serial, what elect_heads
+-- key that is found is locked as well, so that it is there to be read; others that are over are removed, where nobody holds them. Then its own tasks; and where any is serial, what elect_heads
 -- locks. NOTIFY's global lock at commit.
 CREATE OR REPLACE FUNCTION insert_tasks(
   names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
@@ -54,6 +54,11 @@ BEGIN
       RETURNING k.key
     )
     SELECT coalesce(array_agg(s.key), '{}') INTO won FROM stored s;
+    -- Two for each that comes: those that are no longer remembered never become many.
+    DELETE FROM idempotency_key k WHERE k.key = ANY (ARRAY(
+      SELECT x.key FROM idempotency_key x WHERE x.expires_at <= now()
+      ORDER BY x.expires_at LIMIT 2 * cardinality(won) FOR UPDATE SKIP LOCKED
+    ));
   END IF;
 
   WITH inserted AS (

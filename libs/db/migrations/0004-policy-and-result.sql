@@ -84,6 +84,14 @@ CREATE INDEX idempotency_key_expiry ON idempotency_key (expires_at);
 
 -- For applications, see functions/scheduler.submit_task.sql.
 CREATE SCHEMA scheduler;
+-- How far the removal of tasks that ended long ago has come: past these ids since begun_at. One row. fillfactor: it is
+-- rewritten for ever, within its page.
+CREATE TABLE retention (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  place     bigint NOT NULL DEFAULT 0 CHECK (place >= 0),
+  begun_at  timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+INSERT INTO retention DEFAULT VALUES;
 
 -- Their arguments change: cluster-init creates them anew.
 DROP FUNCTION IF EXISTS claim_tasks(

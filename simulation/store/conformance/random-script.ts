@@ -10,6 +10,7 @@ import {
   TASKS,
 } from './random-world.ts';
 import type { Call, Ending, Line, Setting, Step, World } from './script.ts';
+import { removeIn } from './script-steps.ts';
 import { SimulatedSide } from './simulated-side.ts';
 
 const CONNECTIONS = ['worker a', 'worker b', 'api'];
@@ -73,7 +74,7 @@ class Moves extends Choice {
         () => this.#runNow(),
         () => this.#patch(),
       ],
-      ...[() => this.#set(), () => this.#insert(), () => this.#report(side)],
+      ...[() => this.#set(), () => this.#insert(), () => this.#report(side), () => this.#removeFinished()],
     ];
     return this.of(moves)();
   }
@@ -225,6 +226,14 @@ class Moves extends Choice {
     ]);
     const versions = this.of([undefined, ['0.0'], ['0.1', '1.0', '1.1']]);
     return move('patch', { id, change, versions }, ({ tasks }) => tasks.patch(id, change, versions));
+  }
+
+  #removeFinished(): Move {
+    const request = {
+      ...{ keepMs: this.of([30_000, 90_000, 600_000]), passMs: this.of([1, LONG_MS]) },
+      ...{ span: this.of([1, 3, 100]), most: this.of([1, 2, 100]) },
+    };
+    return move('remove finished', request, (stores) => removeIn(stores, request));
   }
 
   #endSession(): Move {

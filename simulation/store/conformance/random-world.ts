@@ -74,7 +74,7 @@ function drawTask(choice: Choice, id: number): DrawnTask {
   const dueAt = choice.chance(0.85) ? -10 - id : 10 + id;
   const failures = choice.of([0, 0, 1, 2]);
   const attempt = choice.of([1, 2]);
-  const columns = { partitionId, dueAt, failures };
+  const columns = { partitionId, dueAt, failures, createdAt: choice.of([-20, -20, -20, 0]) };
   if (state === 'WAITING') return { id, columns: { ...columns, attempt: attempt - 1 } };
   const incarnation = choice.of(INCARNATIONS);
   const claimed = { incarnation, attempt };

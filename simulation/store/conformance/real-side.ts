@@ -86,6 +86,7 @@ export class RealSide implements Side {
       records: await this.#rows('claim_record', 'partition_id, id'),
       owners: await this.#rows('partition_owner', 'partition_id'),
       sessions: await this.#rows('worker_session', 'incarnation COLLATE "C"'),
+      retention: (await this.#rows('retention', 'singleton'))[0],
       notified: this.#notified.map((payload) => comparablePayload(payload, this.#beginMs)),
     };
   }
@@ -172,7 +173,10 @@ export class RealSide implements Side {
       );
       return;
     }
-    const keyColumn = { task: 'id', partition_owner: 'partition_id', worker_session: 'incarnation' }[table];
+    const keyColumn = {
+      ...{ task: 'id', partition_owner: 'partition_id', worker_session: 'incarnation' },
+      retention: 'singleton',
+    }[table];
     await db.query(`UPDATE ${table} SET ${assignments} WHERE ${keyColumn} = $${names.length + 1}`, [
       ...values,
       key,
@@ -188,7 +192,7 @@ export class RealSide implements Side {
         toCamel(column),
         value instanceof Date
           ? value.getTime()
-          : /^(id|epoch)$/.test(column) && value !== null
+          : /^(id|epoch|place)$/.test(column) && value !== null
             ? Number(value)
             : value,
       ]);

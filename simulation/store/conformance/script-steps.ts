@@ -1,7 +1,7 @@
 /** What scripts are made of: worlds, and steps by who does them. */
-import type { AttemptEnd, ClaimRecord, Held, TaskChange } from '../../../libs/db/stores.ts';
+import type { AttemptEnd, ClaimRecord, ExecutionStore, Held, TaskChange } from '../../../libs/db/stores.ts';
 import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from '../rows.ts';
-import type { Act, Call, Step, World } from './script.ts';
+import type { Act, Call, Step, Stores, World } from './script.ts';
 
 const LEASE_MS = 600_000;
 const LONG_MS = 3_600_000;
@@ -118,6 +118,26 @@ export const finish = (by: string, end: AttemptEnd = COMPLETED, settled: readonl
   finishAll(by, [1], end, settled);
 export const recover = (by: string, own: string[] = []) =>
   does(by, 'recover', ({ execution }) => execution.recover({ held: [held('b', 2)], own, jitter: 0.5 }));
+/** With its durations in whole minutes, so that they can be compared. */
+export async function removeIn(
+  { execution }: Stores,
+  request: Parameters<ExecutionStore['removeFinished']>[0],
+): Promise<unknown> {
+  const result = await execution.removeFinished(request);
+  return result && { ...result, toGoMs: result.toGoMs && Math.round(result.toGoMs / 60_000) };
+}
+/** What ended over five minutes ago. */
+export const removeFinished = (by: string, span = 100, most = 100) =>
+  does(by, `remove finished, ${most} of ${span}`, (stores) =>
+    removeIn(stores, { keepMs: 300_000, passMs: LEASE_MS, span, most }),
+  );
+/** In minutes from the script's beginning. */
+export const ended = (completedAt: number, more: Partial<TaskRow> = {}): Partial<TaskRow> => ({
+  ...{ ...PENDING, status: 'COMPLETED', attempt: 1, incarnation: 'a', workerId: 'a' },
+  ...{ createdAt: completedAt - 1, completedAt },
+  ...more,
+});
+export const retry = call('retry', ({ tasks }) => tasks.retry(1));
 export const renew = (by: string) =>
   does(by, 'renew', ({ ownership }) => ownership.renew(by, [by], LEASE_MS));
 export const endSession = (by: string) =>

@@ -1,8 +1,8 @@
 /** Interleavings of our statements, to be run on a real and on a simulated Postgres and compared. */
 import { toStoreError } from '../../../libs/db/pg-errors.ts';
 import type { ExecutionStore, OwnershipStore, TaskStore } from '../../../libs/db/stores.ts';
-import { recordKey } from '../rows.ts';
-import type { ClaimRecordRow, OwnerRow, SessionRow, TaskRow } from '../rows.ts';
+import { recordKey, RETENTION_KEY } from '../rows.ts';
+import type { ClaimRecordRow, OwnerRow, RetentionRow, SessionRow, TaskRow } from '../rows.ts';
 
 export interface Stores {
   readonly tasks: TaskStore;
@@ -15,7 +15,8 @@ export type Setting =
   | { readonly table: 'task'; readonly key: number; readonly columns: Partial<TaskRow> }
   | { readonly table: 'claim_record'; readonly key: string; readonly columns: ClaimRecordRow }
   | { readonly table: 'partition_owner'; readonly key: number; readonly columns: Partial<OwnerRow> }
-  | { readonly table: 'worker_session'; readonly key: string; readonly columns: Partial<SessionRow> };
+  | { readonly table: 'worker_session'; readonly key: string; readonly columns: Partial<SessionRow> }
+  | { readonly table: 'retention'; readonly key: string; readonly columns: Partial<RetentionRow> };
 
 export interface World {
   /** Tasks with the ids 1, 2, …, due at the beginning, and what sets them apart. */
@@ -25,6 +26,8 @@ export interface World {
   /** Of each partition, from 0 on. */
   readonly owners: readonly Partial<OwnerRow>[];
   readonly sessions: readonly SessionRow[];
+  /** By default at the beginning of a pass that began with the script. */
+  readonly retention?: Partial<RetentionRow>;
 }
 
 /** What a connection does next. `untilDone`: on virtual time that long, on real time as long as it takes. */
@@ -53,6 +56,7 @@ export interface Ending {
   readonly records: readonly unknown[];
   readonly owners: readonly unknown[];
   readonly sessions: readonly unknown[];
+  readonly retention: unknown;
   /** Payloads of NOTIFY, in order, their times like all others. */
   readonly notified: readonly string[];
 }
@@ -123,17 +127,18 @@ export function comparablePayload(payload: string, beginMs: number): string {
 }
 
 /** Settings that make `world`, its tasks having been inserted. */
-export function settingsOf({ tasks, records, owners, sessions }: World): Setting[] {
+export function settingsOf({ tasks, records, owners, sessions, retention = {} }: World): Setting[] {
   return [
     ...tasks.map((columns, index) => ({ table: 'task', key: index + 1, columns }) as const),
     ...records.map((columns) => ({ table: 'claim_record', key: recordKey(columns), columns }) as const),
     ...owners.map((columns, key) => ({ table: 'partition_owner', key, columns }) as const),
     ...sessions.map((columns) => ({ table: 'worker_session', key: columns.incarnation, columns }) as const),
+    { table: 'retention', key: RETENTION_KEY, columns: { place: 0, begunAt: 0, ...retention } },
   ];
 }
 
 /** The columns of `columns` that are times. */
 export const TIMES = new Set([
   ...['dueAt', 'scheduledAt', 'createdAt', 'startedAt', 'completedAt', 'cancelRequestedAt'],
-  ...['acquiredAt', 'claimedAt', 'expiresAt', 'unbrokenSince'],
+  ...['acquiredAt', 'claimedAt', 'expiresAt', 'unbrokenSince', 'begunAt'],
 ]);

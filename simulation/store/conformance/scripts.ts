@@ -8,6 +8,7 @@ import {
   commit,
   COMPLETED,
   does,
+  ended,
   endSession,
   finish,
   finishAll,
@@ -25,8 +26,10 @@ import {
   recover,
   release,
   remove,
+  removeFinished,
   renew,
   report,
+  retry,
   rollback,
   runningBy,
   session,
@@ -466,6 +469,66 @@ export const SCRIPTS: readonly Script[] = [
     world({ owners: [{}, {}] }),
     [begin('a'), endSession('a'), does('c', 'renew', renew('a').act), commit('a')],
     'c',
+  ),
+  script(
+    'remove finished: what ended long ago, of whatever is there',
+    world({
+      tasks: [
+        ...[ended(-6), ended(-4), { ...PENDING, createdAt: -9 }, ended(-6, { status: 'FAILED' })],
+        ...[ended(-7, { status: 'CANCELLED', attempt: 0 }), { ...PENDING, createdAt: -9 }, ended(-6)],
+        ...[ended(-6, { createdAt: -5 }), { ...PENDING, createdAt: -3 }, ended(-6)],
+      ],
+      // Of what ended, one is named still by the record of its batch.
+      records: [recordOf('a', { taskIds: [3, 7], attempts: [1, 1] })],
+    }),
+    [
+      ...[removeFinished('a'), removeFinished('a'), finishAll('a', [3, 7], COMPLETED, [RECORD])],
+      removeFinished('a'),
+    ],
+  ),
+  script(
+    'remove finished, little by little, over what was removed before, and anew',
+    world({
+      tasks: [...[-6, -7, -4, -8].map((at) => ended(at)), { ...PENDING, createdAt: -9 }, ended(-6)],
+      retention: { begunAt: -11 },
+    }),
+    [
+      ...[removeFinished('a', 2, 1), removeFinished('b', 2, 1), removeFinished('a', 2, 9)],
+      ...[removeFinished('a', 1, 1), removeFinished('b', 9, 9), removeFinished('a', 3, 9)],
+      ...[removeFinished('a', 3, 9), removeFinished('a', 3, 9)],
+    ],
+  ),
+  script(
+    'remove finished, from a pass that began in the future',
+    world({ tasks: [ended(-4), ended(-6)], retention: { place: 1, begunAt: 30 } }),
+    [removeFinished('a'), removeFinished('a')],
+  ),
+  script(
+    'remove finished beside remove finished, which does nothing',
+    world({ tasks: [ended(-6), ended(-6)] }),
+    [begin('a'), removeFinished('a', 1), removeFinished('b'), commit('a'), removeFinished('b')],
+  ),
+  script('remove finished rolled back, and again', world({ tasks: [ended(-6), ended(-6)] }), [
+    begin('a'),
+    removeFinished('a'),
+    rollback('a'),
+    removeFinished('b'),
+  ]),
+  script(
+    'remove finished beside a retry: what waits again is kept, and nobody has waited',
+    world({ tasks: [ended(-6, { status: 'FAILED' }), ended(-6)] }),
+    [begin('c'), retry('c'), removeFinished('a'), commit('c'), removeFinished('a'), claim('a')],
+  ),
+  script(
+    'remove finished beside a retry that is rolled back: the task is left for the next pass',
+    world({ tasks: [ended(-6, { status: 'FAILED' })], retention: { begunAt: -11 } }),
+    [begin('c'), retry('c'), removeFinished('a'), rollback('c'), removeFinished('a')],
+  ),
+  script(
+    'remove finished, then retry, remove and an outcome once more',
+    world({ tasks: [ended(-6, { status: 'FAILED' })] }),
+    [begin('a'), removeFinished('a'), retry('c'), remove('d'), commit('a'), finish('a')],
+    ...['c', 'd'],
   ),
   script('payloads of my attempt, of another, of none that runs', world(runningBy('a')), [
     payloads('a', 1, 'a'),

@@ -88,6 +88,7 @@ export class SimulatedSide implements Side {
       sessions: all(
         [...this.database.sessions.values()].sort((a, b) => (a.incarnation < b.incarnation ? -1 : 1)),
       ),
+      retention: comparable({ singleton: true, ...this.database.retention }, this.#beginMs),
       notified: this.#notified.map((payload) => comparablePayload(payload, this.#beginMs)),
     };
   }
@@ -169,6 +170,12 @@ export class SimulatedSide implements Side {
             x.owners.find(key, x),
             () => true,
             (o) => ({ ...o, ...patch }),
+          );
+        if (table === 'retention')
+          yield* x.update(
+            x.retention.find(key, x),
+            () => true,
+            (r) => ({ ...r, ...patch }),
           );
         if (table !== 'worker_session') return undefined;
         const row = x.sessions.find(key, x);

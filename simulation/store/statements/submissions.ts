@@ -47,6 +47,8 @@ export const insertTasks: SqlStatement<
     });
     const won = yield* takeKeys(x, asked, createdAt, keepMs);
     x.nextStatement();
+    yield* removeExpiredKeys(x, 2 * won.size);
+    x.nextStatement();
 
     const inserted = asked.flatMap(({ id, partitionId, once: wanted }, index): TaskRow[] => {
       if (wanted !== null && !won.has(wanted)) return [];
@@ -75,7 +77,8 @@ export const insertTasks: SqlStatement<
 
     x.nextStatement();
     return asked.map(({ id, partitionId, once: wanted, fingerprint }) => {
-      const k = wanted === null || won.has(wanted) ? undefined : x.idempotencyKeys.find(wanted, x)?.visibleTo(x);
+      const k =
+        wanted === null || won.has(wanted) ? undefined : x.idempotencyKeys.find(wanted, x)?.visibleTo(x);
       if (k === undefined)
         return { id, partition_id: partitionId, created_ms: epochMs(createdAt), became: 'stored' };
       const number = asked.filter((other) => other.once === wanted && other.id < id).length;
@@ -88,6 +91,22 @@ export const insertTasks: SqlStatement<
     });
   },
 };
+
+/** Those that have been over for longest. */
+function* removeExpiredKeys(x: Execution, most: number): Steps<void> {
+  const isOver = (k: IdempotencyKeyRow) => k.expiresAt <= x.nowMs;
+  const expired = [...x.idempotencyKeys.rows()]
+    .flatMap((row) => row.visibleTo(x) ?? [])
+    .filter(isOver)
+    .sort((a, b) => a.expiresAt - b.expiresAt);
+  const locked: string[] = [];
+  for (const { key } of expired) {
+    if (locked.length === most) break;
+    const k = yield* x.select(x.idempotencyKeys.find(key, x), isOver, 'FOR UPDATE', 'SKIP LOCKED');
+    if (k !== undefined) locked.push(key);
+  }
+  for (const key of locked) yield* x.delete(x.idempotencyKeys.find(key, x), () => true);
+}
 
 /** @returns the keys that nobody has used, or not for long */
 function* takeKeys(
