@@ -10,18 +10,20 @@ import { buildApp } from './app.ts';
 
 await runAppProcess('scheduler-api', async (life) => {
   const { logger, stopping } = life;
-  const { HOST, PORT, DATABASE_URL, DATABASE_POOL_SIZE } = readConfig(
+  const { HOST, PORT, DATABASE_URL, DATABASE_POOL_SIZE, IDEMPOTENCY_KEY_HOURS } = readConfig(
     {
       HOST: settings.HOST,
       PORT: settings.PORT,
       DATABASE_URL: settings.DATABASE_URL,
       DATABASE_POOL_SIZE: settings.DATABASE_POOL_SIZE,
+      IDEMPOTENCY_KEY_HOURS: settings.IDEMPOTENCY_KEY_HOURS,
     },
     process.env,
   );
   const pool = createPool({ url: DATABASE_URL, applicationName: 'scheduler-api', size: DATABASE_POOL_SIZE });
   life.onClose('the database connections', () => pool.end());
-  const api = buildApp({ store: postgresTaskStore({ db: pool }), clock: systemClock, logger });
+  const limits = { idempotencyKeyMs: IDEMPOTENCY_KEY_HOURS * 3_600_000 };
+  const api = buildApp({ store: postgresTaskStore({ db: pool }), clock: systemClock, logger, limits });
   life.onClose('the HTTP server', () => api.close());
   logger.info(`listening on ${await listen(api, HOST, PORT)}`);
   if (!stopping.aborted) await once(stopping, 'abort');

@@ -105,6 +105,12 @@ export const settings = {
     min: 0,
     max: 36_500,
   }),
+  IDEMPOTENCY_KEY_HOURS: decimal({
+    description: 'Hours for which the API remembers an Idempotency-Key',
+    default: '24',
+    min: 0.01,
+    max: 8_760,
+  }),
   DATABASE_POOL_SIZE: integer({
     description: 'Postgres connections of one process, at most',
     default: '8',
