@@ -72,7 +72,8 @@ const taskColumns = {
   epoch: count('epoch'),
   tags: text('tags').array(),
   serial: boolean('serial').notNull().default(false),
-  blocked: boolean('blocked').notNull().default(false),
+  /** Null: not serial. */
+  blocked: boolean('blocked'),
   progress: jsonb('progress').$type<TaskProgress & { readonly attempt: number }>(),
 };
 

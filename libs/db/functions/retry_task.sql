@@ -13,7 +13,7 @@ BEGIN
                 ELSE lower(locked.status) END;
   END IF;
   UPDATE task t
-  SET status = 'PENDING', failures = 0, due_at = at, completed_at = NULL, cancel_requested_at = NULL, blocked = t.serial,
+  SET status = 'PENDING', failures = 0, due_at = at, completed_at = NULL, cancel_requested_at = NULL, blocked = CASE WHEN t.serial THEN true END,
       revision = t.revision + 1
   WHERE t.id = task_id;
   IF locked.serial THEN

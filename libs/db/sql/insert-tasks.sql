@@ -15,7 +15,7 @@ WITH input AS MATERIALIZED (
   SELECT id, partition_of(coalesce(key, id::text), partitions), name, key, payload::jsonb,
          more -> 'policy', coalesce((more -> 'priority')::smallint, 0),
          CASE WHEN more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(more -> 'tags')) END,
-         coalesce((more -> 'serial')::boolean, false), coalesce((more -> 'serial')::boolean, false),
+         coalesce((more -> 'serial')::boolean, false), CASE WHEN (more -> 'serial')::boolean THEN true END,
          scheduled_at, greatest(scheduled_at, date_trunc('milliseconds', now()))
   FROM input, cluster_meta
   ORDER BY ordinal

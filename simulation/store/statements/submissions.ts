@@ -45,7 +45,7 @@ export const insertTasks: SqlStatement<
         ...{ startedAt: null, completedAt: null, cancelRequestedAt: null },
         ...{ incarnation: null, workerId: null, epoch: null, name, key, lastError: null },
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
-        ...{ policy, priority, tags, serial, blocked: serial },
+        ...{ policy, priority, tags, serial, blocked: serial ? true : null },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
     });
