@@ -122,7 +122,7 @@ export class Liveness {
     const full = this.#fullWorkers();
     for (const task of tasks.values()) {
       const { id, partitionId, status, dueAt, attempt, incarnation } = task;
-      const waits = task.blocked && [...tasks.values()].some((other) => isAhead(other, task));
+      const waits = task.blocked === true && [...tasks.values()].some((other) => isAhead(other, task));
       if (
         status === 'PENDING' &&
         dueAt <= nowMs &&
@@ -162,7 +162,7 @@ export class Liveness {
 /** Whether `other` is whom a serial task that waits for its turn waits for. */
 function isAhead(other: TaskState, { partitionId, key }: TaskState): boolean {
   const stands = other.status === 'PENDING' || other.status === 'RUNNING';
-  return other.serial && !other.blocked && stands && other.partitionId === partitionId && other.key === key;
+  return other.blocked === false && stands && other.partitionId === partitionId && other.key === key;
 }
 
 /** P8: loads differ by at most one; a worker in quarantine may have less. */

@@ -69,11 +69,12 @@ const taskColumns = {
   removalRequested: boolean('removal_requested').notNull().default(false),
   revision: integer('revision').notNull().default(0),
   priority: smallint('priority').notNull().default(0),
-  epoch: count('epoch'),
   tags: text('tags').array(),
   serial: boolean('serial').notNull().default(false),
-  blocked: boolean('blocked').notNull().default(false),
+  /** Null: not serial. */
+  blocked: boolean('blocked'),
   progress: jsonb('progress').$type<TaskProgress & { readonly attempt: number }>(),
+  epoch: count('epoch'),
 };
 
 /** What stands in the rows: an attempt that runs is in no task's row, but in the record of a claim. */

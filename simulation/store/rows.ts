@@ -31,7 +31,8 @@ export interface TaskRow {
   readonly priority: number;
   readonly tags: readonly string[] | null;
   readonly serial: boolean;
-  readonly blocked: boolean;
+  /** Null: not serial. */
+  readonly blocked: boolean | null;
   readonly progress: (TaskProgress & { readonly attempt: number }) | null;
 }
 
@@ -92,8 +93,8 @@ export interface RetentionRow {
 export const RETENTION_KEY = 'true';
 
 /** The CHECK constraints that a statement could break. */
-export function checkTask({ attempt, failures, serial, key }: TaskRow): void {
-  if (serial && key === null) violated('task_serial_check');
+export function checkTask({ attempt, failures, serial, key, blocked }: TaskRow): void {
+  if (serial && (key === null || blocked === null)) violated('task_serial_check');
   if (attempt < 0) violated('task_attempt_check');
   if (failures < 0) violated('task_failures_check');
 }

@@ -47,7 +47,7 @@ BEGIN
     SELECT h.partition_id, coalesce(from_epoch_ms(h.after_due_ms), '-infinity') AS after_due,
            coalesce(h.after_id, 0) AS after_id, coalesce(h.records_from, 0) AS records_from,
            CASE WHEN EXISTS (SELECT FROM task u WHERE u.partition_id = h.partition_id AND u.status = 'PENDING' AND u.priority > 0
-                                                   AND NOT u.blocked)
+                                                   AND u.blocked IS NOT TRUE)
                 THEN 9 ELSE 0 END AS highest
     FROM unnest(partitions, after_due_ms, after_ids, records_from) AS h (partition_id, after_due_ms, after_id, records_from)
     WHERE h.partition_id = ANY (held)
@@ -69,7 +69,7 @@ BEGIN
         SELECT u.*
         FROM generate_series(own.highest, 1, -1) AS level CROSS JOIN LATERAL (
           SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
-          WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND NOT blocked AND priority = level
+          WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND priority = level
             AND due_at <= now()
             AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
             AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
@@ -77,7 +77,7 @@ BEGIN
         ) AS u
       ) UNION ALL (
         SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
-        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = 0 AND NOT blocked
+        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = 0 AND blocked IS NOT TRUE
           AND due_at <= now() AND (due_at, id) > (own.after_due, own.after_id)
           AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
           AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)

@@ -24,12 +24,12 @@ BEGIN
   FROM (SELECT DISTINCT l.partition_id, l.key FROM unnest(partitions, keys) AS l (partition_id, key)) AS line
   CROSS JOIN LATERAL (
     SELECT t.id, t.scheduled_at FROM task t
-    WHERE t.partition_id = line.partition_id AND t.key = line.key AND t.serial AND t.status = 'PENDING' AND t.blocked
+    WHERE t.partition_id = line.partition_id AND t.key = line.key AND t.status = 'PENDING' AND t.blocked
     ORDER BY t.scheduled_at, t.id LIMIT 1
   ) AS next
   LEFT JOIN LATERAL (
     SELECT t.id, t.scheduled_at, t.attempt FROM task t
-    WHERE t.partition_id = line.partition_id AND t.key = line.key AND t.serial AND t.status = 'PENDING' AND NOT t.blocked
+    WHERE t.partition_id = line.partition_id AND t.key = line.key AND t.status = 'PENDING' AND NOT t.blocked
     LIMIT 1
   ) AS head ON true
   WHERE head.id IS NULL

@@ -15,7 +15,7 @@ BEGIN
   -- Its retries count from now on as well.
   UPDATE task t
   SET status = 'PENDING', failures = 0, scheduled_at = least(t.scheduled_at, at), due_at = at,
-      completed_at = NULL, cancel_requested_at = NULL, blocked = t.serial, revision = t.revision + 1
+      completed_at = NULL, cancel_requested_at = NULL, blocked = CASE WHEN t.serial THEN true END, revision = t.revision + 1
   WHERE t.id = task_id;
   IF locked.serial THEN
     PERFORM elect_heads(ARRAY[locked.partition_id], ARRAY[locked.key]);

@@ -14,21 +14,22 @@ UPDATE task SET removal_requested = true WHERE cancel_requested_at IS NOT NULL;
 -- Higher first among what is due in a partition. What has a priority is little, and has an index of its own.
 ALTER TABLE task ADD COLUMN priority smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 9);
 
--- What users find it by. Tasks of one key that are serial run one at a time: all but the first in line are blocked.
+-- What users find it by. Tasks of one key that are serial run one at a time: all but the first in line are blocked. Null of
+-- those that are not serial: an outcome looks at each column that an index knows, and at a null it need not look for long.
 ALTER TABLE task
   ADD COLUMN tags text[],
   ADD COLUMN serial boolean NOT NULL DEFAULT false,
-  ADD COLUMN blocked boolean NOT NULL DEFAULT false,
-  ADD CONSTRAINT task_serial_check CHECK (NOT serial OR key IS NOT NULL);
+  ADD COLUMN blocked boolean,
+  ADD CONSTRAINT task_serial_check CHECK (NOT serial OR num_nulls(key, blocked) = 0);
 
 -- What may be claimed, by when it is due. The statements that use these indexes spell their predicates as they stand here.
 DROP INDEX task_due;
-CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0 AND NOT blocked;
+CREATE INDEX task_due ON task (partition_id, due_at, id) WHERE status = 'PENDING' AND priority = 0 AND blocked IS NOT TRUE;
 CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id)
-  WHERE status = 'PENDING' AND priority > 0 AND NOT blocked;
+  WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE;
 -- Each line's head, of which there is one at most, and those behind it.
-CREATE UNIQUE INDEX task_head ON task (partition_id, key) WHERE serial AND status = 'PENDING' AND NOT blocked;
-CREATE INDEX task_line ON task (partition_id, key, scheduled_at, id) WHERE serial AND status = 'PENDING' AND blocked;
+CREATE UNIQUE INDEX task_head ON task (partition_id, key) WHERE status = 'PENDING' AND NOT blocked;
+CREATE INDEX task_line ON task (partition_id, key, scheduled_at, id) WHERE status = 'PENDING' AND blocked;
 -- Lines that a transaction has added to that goes on for longer than a statement: they are put in order as it commits, since
 -- claims wait for it from then on. Nobody ever sees rows here but the transaction that has written them.
 CREATE TABLE line_change (

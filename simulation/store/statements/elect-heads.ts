@@ -57,12 +57,12 @@ function turnsOf(x: Execution, lines: readonly TaskRow[]): { next: TaskRow; head
   const waiting: TaskRow[] = [];
   for (const row of x.tasks.rows()) {
     const t = row.visibleTo(x);
-    if (t?.serial === true && t.status === 'PENDING') waiting.push(t);
+    if (t?.status === 'PENDING' && t.blocked !== null) waiting.push(t);
   }
   return [...new Set(lines.map(lineOf))].flatMap((line) => {
     const inIt = waiting.filter((t) => lineOf(t) === line).sort(inLine);
-    const next = inIt.find(({ blocked }) => blocked);
-    const head = inIt.find(({ blocked }) => !blocked);
+    const next = inIt.find(({ blocked }) => blocked === true);
+    const head = inIt.find(({ blocked }) => blocked === false);
     if (next === undefined) return [];
     if (head !== undefined && (inLine(head, next) < 0 || runs(x, head))) return [];
     return [{ next, head }];

@@ -34,7 +34,7 @@ export const peekDue: SqlStatement<
     for (const row of x.tasks.rows()) {
       const t = row.visibleTo(x);
       if (t?.status !== 'PENDING' || t.dueAt > x.nowMs + horizonMs || t.cancelRequestedAt !== null) continue;
-      if (t.blocked || filter.includes(t.name) !== listed) continue;
+      if (t.blocked === true || filter.includes(t.name) !== listed) continue;
       const index = partitions.indexOf(t.partitionId);
       const afterDue = afterDueMs[index] ?? -Infinity;
       if (index < 0) continue;

@@ -104,7 +104,8 @@ export const retryTask: SqlStatement<[id: number], Known<RetryResult>> = {
     yield* change((t) => ({
       ...t,
       ...{ status: 'PENDING', failures: 0, dueAt, completedAt: null, cancelRequestedAt: null },
-      ...{ scheduledAt: Math.min(t.scheduledAt, dueAt), blocked: t.serial, revision: t.revision + 1 },
+      scheduledAt: Math.min(t.scheduledAt, dueAt),
+      ...{ blocked: t.serial ? true : null, revision: t.revision + 1 },
     }));
     yield* electHeads(x, [target]);
     x.transaction.notify([target.partitionId], dueAt);

@@ -63,7 +63,7 @@ export const insertTasks: SqlStatement<
         name: names[index] ?? '',
         key: keys[index] ?? null,
         payload: JSON.parse(payloads[index] ?? 'null') as Json,
-        ...{ policy, priority, tags, serial, blocked: serial },
+        ...{ policy, priority, tags, serial, blocked: serial ? true : null },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
       return [row];
