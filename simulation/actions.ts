@@ -18,6 +18,8 @@ export interface Unusual {
   readonly permanent?: true;
   /** It does not look at its signal, and returns. */
   readonly heedless?: true;
+  /** With an Idempotency-Key, so many times more at once. */
+  readonly again?: number;
 }
 
 /** What users change of a task that waits. */
@@ -390,6 +392,7 @@ class Draw {
         { later: this.#pick([1, 2]) },
         { permanent: true },
         { heedless: true },
+        { again: this.#pick([0, 1, 3]) },
       ]);
     return { ...one(), ...(this.#random.next() < 0.5 && one()) };
   }

@@ -90,6 +90,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "t?.status !== 'PENDING' ||",
   },
   {
+    name: 'submission does not ask whether its key was used',
+    safeguard: 'what comes again with the same Idempotency-Key is stored once',
+    file: SUBMISSIONS,
+    find: 'if (stored !== undefined) won.add(key);',
+    replace: 'if (stored !== null) won.add(key);',
+  },
+  {
     name: 'remove without a lock on the owner row',
     safeguard: 'a removal and a claim of the same task come one after the other',
     file: STEERING,

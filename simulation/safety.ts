@@ -28,6 +28,8 @@ export class Safety {
   /** The versions that were changed, `id/revision.attempt`. */
   readonly #patched = new Set<string>();
   readonly #priorities: Priorities;
+  /** Of what is to be stored once: how many tasks, which are there, and which were told of. */
+  readonly #once = new Map<string, { count: number; stored: number; told?: string }>();
   readonly #removedForAge = new Set<number>();
   readonly #nowMs: () => number;
   readonly #leaseMs: number;
@@ -78,12 +80,19 @@ export class Safety {
       if (gone !== undefined) this.broken('P2', `task ${gone} was claimed after its removal`);
     }
     for (const { before, after } of commit.tasks) {
+      if (before === undefined && after !== undefined) this.#inserted(after);
       if (before !== undefined) this.#taskChanged(before, after, commit);
       if (before !== undefined && after === undefined && commit.statement === 'remove-finished')
         this.#agedOut(before, commit);
     }
     const overtaken = this.#priorities.judge(commit, this.#database?.tasks);
     if (overtaken !== undefined) this.broken('priority', overtaken);
+  }
+
+  #inserted({ id, tags }: TaskState): void {
+    const once = this.#once.get(tags?.[0] ?? '');
+    if (once !== undefined && ++once.stored > once.count)
+      this.broken('once', `task ${id} of ${tags?.[0] ?? ''} was stored, of which there were ${once.count} already`);
   }
 
   #ownerChanged(before: OwnerRow, after: OwnerRow, { applicationName }: Commit): void {
@@ -319,6 +328,21 @@ export class Safety {
   /** A user is about to ask for its cancellation or removal. */
   endAsked(id: number): void {
     this.#endAsked.add(id);
+  }
+
+  /** Users are about to submit so many tasks with one Idempotency-Key. */
+  onceAsked(idempotencyKey: string, count: number): void {
+    this.#once.set(idempotencyKey, { count, stored: 0 });
+  }
+
+  /** One of them was told which they are. */
+  onceAcknowledged(idempotencyKey: string, ids: readonly number[]): void {
+    const once = this.#once.get(idempotencyKey);
+    if (once === undefined) return;
+    if (once.told !== undefined) this.#count('submissions answered as at first');
+    once.told ??= ids.join();
+    if (once.told !== ids.join())
+      this.broken('once', `${idempotencyKey} is answered with ${ids.join()}, and was with ${once.told}`);
   }
 
   /** A user was told that it was changed, which it was to be only if it was of that version. */

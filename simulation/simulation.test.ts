@@ -64,6 +64,7 @@ describe('the simulation', () => {
       ['attempts that took longer than they may', 100],
       ['claims of what goes first', 500],
       ['patches of a version', 100],
+      ['submissions answered as at first', 100],
       ['tasks removed for their age', 5_000],
     ] as const)
       expect(counts.get(what), what).toBeGreaterThan(least);

@@ -66,6 +66,10 @@ export class PartitionRunner {
   }
 
   /** Whether notifications reach us. */
+  get listening(): boolean {
+    return this.#lookBack.listening;
+  }
+
   set listening(listening: boolean) {
     this.#lookBack.listening = listening;
   }

@@ -16,6 +16,7 @@ import { LATE_COMMIT_MS, PartitionRunner } from './partition-runner.ts';
 import { Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
 import { Retention } from './retention.ts';
+import { UNHANDLED_LOOK_MS, Unhandled } from './unhandled.ts';
 
 const BEAT_MS = 250;
 const RECOVER_MS = 250;
@@ -62,6 +63,7 @@ export class Worker {
   readonly #recovery: Recovery;
   readonly #reconciler: Reconciler;
   readonly #retention: Retention | undefined;
+  readonly #unhandled: Unhandled | undefined;
   readonly #ownIncarnations: OwnIncarnations;
   readonly #databaseTime: DatabaseTime;
   readonly #keeper: Keeper;
@@ -132,6 +134,10 @@ export class Worker {
     const isOurs = () => !this.#draining && this.#runner.held.some(isOfRetention);
     if (keepMs !== undefined)
       this.#retention = new Retention({ store, availability, keepMs, isOurs, clock, logger });
+    const { handledNames } = options;
+    const held = () => this.#runner.held;
+    if (handledNames !== undefined)
+      this.#unhandled = new Unhandled({ store, availability, handledNames, held, clock, logger });
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
       fatal: (message) => this.#fail(new StartupError(message)),
@@ -160,6 +166,7 @@ export class Worker {
       this.#every(RECOVER_MS, () => this.#recover()),
       this.#every(RECONCILE_MS, () => this.#reconciler.runOnce()),
       this.#retention?.run(this.#stopped.signal),
+      this.#unhandled && this.#every(UNHANDLED_LOOK_MS, this.#unhandled.runOnce.bind(this.#unhandled)),
     ]);
     await Promise.race([this.#loops, this.#fault]);
   }

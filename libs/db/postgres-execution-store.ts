@@ -20,6 +20,7 @@ import type {
 
 const peekDue = loadStatement('peek-due');
 const claimTasks = loadStatement('claim-tasks');
+const unhandledTasks = loadStatement('unhandled-tasks');
 const taskPayloads = loadStatement('task-payloads');
 const finishTasks = loadStatement('finish-tasks');
 const reportProgress = loadStatement('report-progress');
@@ -85,6 +86,7 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
       const due = row.due.map(([partition, dueAtMs]) => ({ partition, dueAtMs }));
       return { dbNowMs: row.now_ms, due, othersRun: row.others };
     },
+    unhandled: (partitions, names) => run(db, unhandledTasks, [partitions, names]),
     async claim({ claimId, workerId, held, limit, names: { names, listed } = ANY_NAME }) {
       const row = await runForOne<ClaimRow>(db, claimTasks, [
         ...[...columns(held), ...positions(held)],

@@ -347,6 +347,11 @@ export interface ExecutionStore {
     own: readonly string[],
     names?: NameFilter,
   ): Promise<{ dbNowMs: number; due: { partition: number; dueAtMs: number }[]; othersRun: boolean }>;
+  /** How many due tasks of `partitions` have none of these names, by name; of a long backlog only its beginning is counted. */
+  unhandled(
+    partitions: readonly number[],
+    names: readonly string[],
+  ): Promise<{ readonly name: string; readonly count: number }[]>;
   /**
    * Claims up to `limit` due PENDING tasks of `held`, oldest due first, where each partition's fence (epoch and
    * incarnation) still stands; fewer may be all that are due, or all that fit. Long payloads are read apart.

@@ -12,6 +12,9 @@ import type { Postgres } from './postgres.ts';
 
 type Submission = Extract<Action, { kind: 'submit' }>;
 
+/** How often one asks who gets no answer, and how long keys are remembered: for longer than a run. */
+const MOST_TRIES = 5;
+const KEY_MS = 3_600_000;
 /** How a backoff grows, and its longest, in ms: short, as runs are. */
 const BACKOFF = { factor: 2, maxMs: 4_000 };
 
@@ -24,6 +27,7 @@ export class Users {
   /** Submissions acknowledged, in order. */
   readonly #acknowledged: number[] = [];
   readonly #removing = new Set<number>();
+  #requests = 0;
 
   constructor(world: World, postgres: Postgres, safety: Safety) {
     this.#thread = new Thread(world, 0);
@@ -65,11 +69,32 @@ export class Users {
       ...(line === undefined ? { key: null } : { key: `line ${line}`, serial: true }),
       ...{ policy: policyOf(unusual), priority: unusual.priority ?? 0 },
     };
+    if (unusual.again !== undefined) return this.#submitOnce(task, count, unusual.again);
     this.#pool.tasks.insert(Array.from({ length: count }, () => task)).then(
       (records) => this.#acknowledged.push(...records.map(({ id }) => id)),
       // 503: the user has been promised nothing.
       () => undefined,
     );
+  }
+
+  /** With an Idempotency-Key, by so many programs more at the same time, each of which asks again where it got no answer. */
+  #submitOnce(task: NewTask, count: number, again: number): void {
+    const once = { key: `request ${++this.#requests}`, fingerprint: '' };
+    const asked = Array.from({ length: count }, () => ({ task: { ...task, tags: [once.key] }, once }));
+    const known = new Set<number>();
+    this.#safety.onceAsked(once.key, count);
+    const ask = async (): Promise<void> => {
+      for (let tries = 0; tries < MOST_TRIES; tries++) {
+        const records = await this.#pool.tasks.insertOnce(asked, KEY_MS).catch(() => undefined);
+        if (records === undefined) continue;
+        const ids = records.map((record) => (record === 'reused' ? -1 : record.id));
+        this.#safety.onceAcknowledged(once.key, ids);
+        for (const id of ids) if (!known.has(id)) this.#acknowledged.push(id);
+        for (const id of ids) known.add(id);
+        return;
+      }
+    };
+    for (let program = 0; program <= again; program++) void ask();
   }
 
   /** Asks for the removal of one of the latest submissions. */

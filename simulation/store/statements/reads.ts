@@ -53,6 +53,24 @@ export const peekDue: SqlStatement<
   },
 };
 
+/** unhandled-tasks.sql, without its bounds */
+export const unhandledTasks: SqlStatement<
+  [partitions: number[], names: string[]],
+  { name: string; count: number }
+> = {
+  name: 'unhandled-tasks',
+  *execute(x, partitions, handled) {
+    const counts = new Map<string, number>();
+    for (const row of x.tasks.rows()) {
+      const t = row.visibleTo(x);
+      if (t?.status !== 'PENDING' || t.dueAt > x.nowMs || t.blocked === true) continue;
+      if (partitions.includes(t.partitionId) && !handled.includes(t.name))
+        counts.set(t.name, (counts.get(t.name) ?? 0) + 1);
+    }
+    return [...counts].map(([name, count]) => ({ name, count })).sort((a, b) => byText(a.name, b.name));
+  },
+};
+
 /** running-tasks.sql */
 export const runningTasks: SqlStatement<[incarnations: string[]], RunningRow> = {
   name: 'running-tasks',
