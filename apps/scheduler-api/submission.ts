@@ -1,7 +1,6 @@
 import type { Static, TSchema } from 'typebox';
 import type { TLocalizedValidationError } from 'typebox/error';
 import { Compile } from 'typebox/compile';
-import type { Validator } from 'typebox/compile';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
 import type { Json, TaskPolicy } from '../../libs/core/task.ts';
 import { NOT_A_DURATION, parseDelay } from './delay.ts';
@@ -110,10 +109,13 @@ export function readChange(body: unknown): TaskChange {
   return { payload, maxAttempts, priority, ...readTime(given) };
 }
 
-function checked<Schema extends TSchema>(
-  shape: Validator<Record<never, never>, Schema>,
-  body: unknown,
-): Static<Schema> {
+/** A schema, compiled. */
+interface Shape<Schema extends TSchema> {
+  Check(value: unknown): value is Static<Schema>;
+  Errors(value: unknown): TLocalizedValidationError[];
+}
+
+function checked<Schema extends TSchema>(shape: Shape<Schema>, body: unknown): Static<Schema> {
   // First, as it bounds the depth: what follows may recurse.
   const faults = findJsonFaults(body);
   if (faults.length > 0) throw invalidTask(faults);

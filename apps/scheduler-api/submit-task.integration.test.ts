@@ -44,7 +44,7 @@ async function stored(id: number): Promise<Record<string, unknown>> {
   const { wait, scheduled_at, ...rest } = row;
   return {
     ...rest,
-    when: Math.abs(Number((wait as { days?: number }).days ?? 0)) > 300 ? scheduled_at : wait,
+    when: Math.abs((wait as { days?: number }).days ?? 0) > 300 ? scheduled_at : wait,
   };
 }
 
