@@ -62,7 +62,8 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
       onRequest: (request, reply, done) => {
         if (isNdjson(request)) return done();
         // Before it is read; as much as may come where that is not said.
-        const release = writer.reserve(Number(request.headers['content-length'] ?? MAX_BATCH_BYTES));
+        const announced = Number(request.headers['content-length'] ?? MAX_BATCH_BYTES);
+        const release = writer.reserve(Math.min(announced, MAX_BATCH_BYTES));
         reply.raw.once('close', release);
         done();
       },
