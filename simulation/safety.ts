@@ -92,7 +92,10 @@ export class Safety {
   #inserted({ id, tags }: TaskState): void {
     const once = this.#once.get(tags?.[0] ?? '');
     if (once !== undefined && ++once.stored > once.count)
-      this.broken('once', `task ${id} of ${tags?.[0] ?? ''} was stored, of which there were ${once.count} already`);
+      this.broken(
+        'once',
+        `task ${id} of ${tags?.[0] ?? ''} was stored, of which there were ${once.count} already`,
+      );
   }
 
   #ownerChanged(before: OwnerRow, after: OwnerRow, { applicationName }: Commit): void {

@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import type { Static } from 'typebox';
 import type { TLocalizedValidationError } from 'typebox/error';
 import { Compile } from 'typebox/compile';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
@@ -110,12 +110,12 @@ export function readChange(body: unknown): TaskChange {
 }
 
 /** A schema, compiled. */
-interface Shape<Schema extends TSchema> {
-  Check(value: unknown): value is Static<Schema>;
+interface Shape<Body> {
+  Check(value: unknown): value is Body;
   Errors(value: unknown): TLocalizedValidationError[];
 }
 
-function checked<Schema extends TSchema>(shape: Shape<Schema>, body: unknown): Static<Schema> {
+function checked<Body>(shape: Shape<Body>, body: unknown): Body {
   // First, as it bounds the depth: what follows may recurse.
   const faults = findJsonFaults(body);
   if (faults.length > 0) throw invalidTask(faults);

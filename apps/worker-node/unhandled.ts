@@ -40,6 +40,10 @@ export class Unhandled {
     this.#said = found;
     this.#saidAtMs = nowMs;
     if (names.length === 0) logger.info('No event waits for a handler any more');
-    else logger.warn({ waiting: Object.fromEntries(names.map(({ name, count }) => [name, count])) }, 'Events wait for a handler that this worker does not have');
+    else
+      logger.warn(
+        { waiting: Object.fromEntries(names.map(({ name, count }) => [name, count])) },
+        'Events wait for a handler that this worker does not have',
+      );
   }
 }

@@ -42,7 +42,15 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 
 const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
   [
-    ...[claimTasks, finishTasks, recoverTasks, reads.peekDue, reads.runningTasks, reads.taskPayloads, reads.unhandledTasks],
+    ...[
+      claimTasks,
+      finishTasks,
+      recoverTasks,
+      reads.peekDue,
+      reads.runningTasks,
+      reads.taskPayloads,
+      reads.unhandledTasks,
+    ],
     reportProgress,
     removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],

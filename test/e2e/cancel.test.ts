@@ -27,7 +27,10 @@ describe('cancelling what runs, in an idle cluster', () => {
       await eventually('it runs', () => cluster.startsOf(id).length === 1, { withinMs: 10_000 });
       const askedMs = Date.now();
       expect((await end(id)).status).toBe(202);
-      const aborted = await eventually('its handler is told', () => abortOf(id), { withinMs: 5_000, everyMs: 5 });
+      const aborted = await eventually('its handler is told', () => abortOf(id), {
+        withinMs: 5_000,
+        everyMs: 5,
+      });
       tookMs.push(aborted.timeMs - askedMs);
     }
     const median = tookMs.sort((a, b) => a - b)[ROUNDS / 2] ?? Infinity;
