@@ -30,9 +30,11 @@ describe('the functions of a build', () => {
     const names = loadFunctions().map(({ name }) => name);
     expect(names).toContain('claim_tasks');
     const rows = await query(
-      `SELECT proname AS name FROM pg_proc WHERE obj_description(oid, 'pg_proc') LIKE 'libs/db/functions/%' ORDER BY 1`,
+      `SELECT CASE nspname WHEN 'public' THEN proname ELSE nspname || '.' || proname END AS name
+       FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+       WHERE obj_description(pg_proc.oid, 'pg_proc') LIKE 'libs/db/functions/%' ORDER BY 1`,
     );
-    expect(rows.map(({ name }) => name)).toEqual(names);
+    expect(rows.map(({ name }) => name).sort()).toEqual(names);
   });
 
   it('are replaced where they have changed, and left alone where not', async () => {
