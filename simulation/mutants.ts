@@ -182,11 +182,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'removal in one statement',
     safeguard: 'what runs is looked for by a snapshot that is younger than the lock of the owner row',
-    file: 'simulation/store/statements/submissions.ts',
+    file: SUBMISSIONS,
     find: '    x.nextStatement();\n    const target = ',
     replace: '    const target = ',
     also: {
-      file: 'simulation/store/statements/submissions.ts',
+      file: SUBMISSIONS,
       find: '    x.nextStatement();\n    const row = ',
       replace: '    const row = ',
     },
