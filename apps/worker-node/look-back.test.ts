@@ -81,6 +81,19 @@ describe('looking back', () => {
     expect(looks.length).toBeLessThan(33);
   });
 
+  it('rests for five seconds at most, however long one has taken', async () => {
+    const { clock, lookBack, answer } = start();
+    lookBack.poll();
+    const everything = answer();
+    await clock.advance(1_000);
+    lookBack.poll();
+    await clock.advance(4_000);
+    answer().resolve();
+    everything.resolve();
+    await lookBack.ended();
+    expect(lookBack.untilMs()).toBe(1_000);
+  });
+
   it('goes on after the database was away, and ends with any other fault', async () => {
     const { clock, lookBack, looks, answer } = start();
     lookBack.poll();

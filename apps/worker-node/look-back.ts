@@ -12,6 +12,8 @@ const EVERYTHING_MS = 5_000;
  */
 const SHARE = 0.2;
 const EVERYTHING_SHARE = 0.05;
+/** However long one has taken, which may be the network's doing: what it reads ahead must not run out before the next. */
+const MAX_REST_MS = 5_000;
 
 export type LookFrom = 'RECENTLY' | 'BEGINNING';
 
@@ -91,9 +93,8 @@ export class LookBack {
     }
     const nowMs = this.#clock.monotonicMs();
     const tookMs = nowMs - beganAtMs;
-    this.#restMs = from === 'RECENTLY' ? tookMs / SHARE : 0;
+    if (from === 'RECENTLY') this.#restMs = Math.min(tookMs / SHARE, MAX_REST_MS);
     // Where it was too much to be looked through within a statement's timeout, too.
-    if (from === 'BEGINNING')
-      this.#everythingAtMs = nowMs + Math.max(EVERYTHING_MS, tookMs / EVERYTHING_SHARE);
+    else this.#everythingAtMs = nowMs + Math.max(EVERYTHING_MS, tookMs / EVERYTHING_SHARE);
   }
 }

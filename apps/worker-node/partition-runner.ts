@@ -55,6 +55,7 @@ export class PartitionRunner {
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
   #stopped = false;
+
   constructor(options: PartitionRunnerOptions) {
     this.#options = options;
     this.#wakeup = new Wakeup(options.clock);
@@ -137,19 +138,20 @@ export class PartitionRunner {
 
   /** Runs until `stop`. Rejects only for a fault that is not the database being away. */
   async run(): Promise<void> {
-    try {
-      while (!this.#stopped) {
-        try {
-          await this.#round();
-          await this.#wakeup.wait(this.#idleMs());
-        } catch (error) {
-          if (!(error instanceof StoreUnavailableError)) throw error;
-          await this.#wakeup.wait(RETRY_MS);
-        }
+    while (!this.#stopped) {
+      try {
+        await this.#round();
+        await this.#wakeup.wait(this.#idleMs());
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        await this.#wakeup.wait(RETRY_MS);
       }
-    } finally {
-      await this.#lookBack.ended();
     }
+  }
+
+  /** After `run`: resolves when no look is under way any more. */
+  looked(): Promise<void> {
+    return this.#lookBack.ended();
   }
 
   async #round(): Promise<void> {
@@ -183,6 +185,7 @@ export class PartitionRunner {
   /** What lies before the positions of claims as well. Other rounds go on meanwhile. */
   async #lookAtAll(from: LookFrom): Promise<void> {
     const held = this.#held;
+    if (held.size === 0) return;
     const beyond = [...held.keys()].map((partition) => this.#before(partition, from));
     const { due, othersRun } = await this.#look('look-back', beyond);
     // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.

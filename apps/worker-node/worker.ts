@@ -158,7 +158,8 @@ export class Worker {
   async run(): Promise<void> {
     this.#claiming = this.#runner.run();
     this.#loops = Promise.all([
-      this.#claiming,
+      // A look claims nothing: who stops waits for it at the very end.
+      this.#claiming.then(() => this.#runner.looked()),
       this.#every(BEAT_MS, () => {
         this.#beat();
         return Promise.resolve();
