@@ -1,8 +1,6 @@
 import { expect, it } from 'vitest';
 import { keptLog } from '../../libs/testing/kept-log.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
-import { seededRandom } from '../../libs/testing/seeded-random.ts';
-import { Availability } from './availability.ts';
 import { Unhandled } from './unhandled.ts';
 
 it('tasks without a handler are counted, and told of when that changes, or now and then', async () => {
@@ -17,7 +15,6 @@ it('tasks without a handler are counted, and told of when that changes, or now a
         return Promise.resolve(waiting);
       },
     },
-    availability: new Availability({ clock, random: seededRandom(1), logger }),
     handledNames: ['known'],
     held: () => [{ partition: 3, epoch: 1, incarnation: 'i' }],
     ...{ clock, logger },

@@ -1,7 +1,6 @@
 import type { Clock } from '../../libs/core/clock.ts';
 import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
-import type { Availability } from './availability.ts';
 
 export const UNHANDLED_LOOK_MS = 30_000;
 /** Said anew so often though nothing has changed. */
@@ -9,7 +8,6 @@ const SAY_MS = 600_000;
 
 export interface UnhandledOptions {
   readonly store: Pick<ExecutionStore, 'unhandled'>;
-  readonly availability: Availability;
   readonly handledNames: readonly string[];
   readonly held: () => readonly Held[];
   readonly clock: Clock;
@@ -28,12 +26,9 @@ export class Unhandled {
 
   /** One look. Rejects with StoreUnavailableError while the database is away. */
   async runOnce(): Promise<void> {
-    const { store, availability, handledNames, held, clock, logger } = this.#options;
+    const { store, handledNames, held, clock, logger } = this.#options;
     const partitions = held().map(({ partition }) => partition);
-    const names =
-      partitions.length === 0
-        ? []
-        : await availability.once('unhandled', () => store.unhandled(partitions, handledNames));
+    const names = partitions.length === 0 ? [] : await store.unhandled(partitions, handledNames);
     const nowMs = clock.monotonicMs();
     const found = JSON.stringify(names);
     if (found === this.#said && (names.length === 0 || nowMs - this.#saidAtMs < SAY_MS)) return;

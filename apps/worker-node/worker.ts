@@ -25,6 +25,7 @@ const RECOVER_ANYWAY_MS = 10_000;
 const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
 const SETTLED_MS = 15_000;
+const CLEAR_SESSIONS_MS = 600_000;
 /** Whoever owns it removes what ended long ago. */
 const PARTITION_OF_RETENTION = 0;
 /** Outcomes of the last moment may still wait for the database this long after the grace. */
@@ -137,7 +138,7 @@ export class Worker {
     const { handledNames } = options;
     const held = () => this.#runner.held;
     if (handledNames !== undefined)
-      this.#unhandled = new Unhandled({ store, availability, handledNames, held, clock, logger });
+      this.#unhandled = new Unhandled({ store, handledNames, held, clock, logger });
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
       fatal: (message) => this.#fail(new StartupError(message)),
@@ -166,6 +167,7 @@ export class Worker {
       }),
       this.#every(RECOVER_MS, () => this.#recover()),
       this.#every(RECONCILE_MS, () => this.#reconciler.runOnce()),
+      this.#every(CLEAR_SESSIONS_MS, () => this.#options.store.clearSessions()),
       this.#retention?.run(this.#stopped.signal),
       this.#unhandled && this.#every(UNHANDLED_LOOK_MS, this.#unhandled.runOnce.bind(this.#unhandled)),
     ]);

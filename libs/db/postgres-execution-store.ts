@@ -21,6 +21,7 @@ import type {
 const peekDue = loadStatement('peek-due');
 const claimTasks = loadStatement('claim-tasks');
 const unhandledTasks = loadStatement('unhandled-tasks');
+const clearSessions = loadStatement('clear-sessions');
 const taskPayloads = loadStatement('task-payloads');
 const finishTasks = loadStatement('finish-tasks');
 const reportProgress = loadStatement('report-progress');
@@ -104,6 +105,9 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
         attempts.map(({ record }) => record),
       ]);
       return new Map(rows.map(({ id, payload }) => [id, payload]));
+    },
+    async clearSessions() {
+      await run(db, clearSessions, []);
     },
     finish: (outcomes, settled) => finish(db, outcomes, settled),
     async reportProgress(reports) {

@@ -393,6 +393,8 @@ export interface ExecutionStore {
     /** In [0, 1), at random. */
     readonly jitter: number;
   }): Promise<Recovered[]>;
+  /** Clears away sessions, whoever's, that ended over an hour ago and neither own nor run anything. */
+  clearSessions(): Promise<void>;
   /**
    * Removes tasks that ended over `keepMs` ago, with their attempts; goes on where the last call, whoever made it, has stopped.
    * Begins anew, once it is done, where it last did so over `passMs` ago.

@@ -16,7 +16,7 @@ import * as reads from './statements/reads.ts';
 import { reportProgress } from './statements/report-progress.ts';
 import { recoverTasks } from './statements/recover-tasks.ts';
 import { removeFinished } from './statements/remove-finished.ts';
-import { endSession, renewSessions } from './statements/sessions.ts';
+import { clearSessions, endSession, renewSessions } from './statements/sessions.ts';
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
 import * as steering from './statements/steering.ts';
@@ -53,7 +53,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
     ],
     reportProgress,
     removeFinished,
-    ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession],
+    ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession, clearSessions],
     ...[
       insertTasks,
       steering.removeTask,

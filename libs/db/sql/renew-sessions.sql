@@ -1,20 +1,11 @@
--- Creates or extends the leases of a worker's incarnations, and clears away at most 10 sessions of anybody's
--- that ended over an hour ago and neither own nor run anything.
+-- Creates or extends the leases of a worker's incarnations.
 -- $1 worker id, $2 incarnations, $3 length of the lease in ms
 -- backend_name is this connection's application_name, which all connections of the process share: a new
 -- incarnation goes on with what the process' others have not broken.
 -- A renewal after a gap breaks: clock_timestamp, since this statement may have waited for its row.
 -- Locks: the session rows, in the order of their incarnations. Races with a recovery, which holds the row
 -- FOR SHARE while it judges it: whoever comes second waits and sees what the first has made of it.
-WITH cleared AS (
-  DELETE FROM worker_session WHERE incarnation IN (
-    SELECT s.incarnation FROM worker_session s
-    WHERE s.expires_at < now() - interval '1 hour' AND s.incarnation <> ALL ($2::text[])
-      AND NOT EXISTS (SELECT FROM partition_owner o WHERE o.incarnation = s.incarnation)
-      AND NOT EXISTS (SELECT FROM claim_record c WHERE c.incarnation = s.incarnation)
-    LIMIT 10 FOR UPDATE OF s SKIP LOCKED
-  )
-), renewed AS (
+WITH renewed AS (
   INSERT INTO worker_session AS s (incarnation, worker_id, backend_name, lease_ms, expires_at, unbroken_since)
   SELECT incarnation, $1::text, current_setting('application_name'), $3::integer,
          now() + $3 * interval '1 millisecond',

@@ -65,6 +65,7 @@ class Moves extends Choice {
         () => this.#finish(side),
       ],
       ...[() => this.#recover(side), () => this.#recover(side), () => this.#renew(), () => this.#renew()],
+      () => this.#clearSessions(),
       ...[() => this.#acquire(side), () => this.#acquire(side), () => this.#release(side)],
       ...[() => this.#remove(), () => this.#remove(), () => this.#endSession(), () => this.#read(side)],
       ...[
@@ -179,6 +180,10 @@ class Moves extends Choice {
   #renew(): Move {
     const incarnations = this.some(INCARNATIONS);
     return move('renew', incarnations, ({ ownership }) => ownership.renew('a', incarnations, LEASE_MS));
+  }
+
+  #clearSessions(): Move {
+    return move('clear sessions', undefined, ({ execution }) => execution.clearSessions());
   }
 
   #acquire(side: SimulatedSide): Move {
@@ -298,7 +303,7 @@ class Moves extends Choice {
   /** What no statement of ours does, such as a lease that changes and is over nonetheless. */
   #set(): Move {
     const setting = this.of<Setting>([
-      { table: 'worker_session', key: this.of(INCARNATIONS), columns: { expiresAt: this.of([-3, 10, 30]) } },
+      { table: 'worker_session', key: this.of(INCARNATIONS), columns: { expiresAt: this.of([-61, -3, 10, 30]) } },
       { table: 'worker_session', key: this.of(INCARNATIONS), columns: { unbrokenSince: this.of([-3, -90]) } },
       { table: 'task', key: this.of(TASKS), columns: { dueAt: this.of([-30, -31, 30]) } },
       { table: 'task', key: this.of(TASKS), columns: { failures: this.of([0, 1, 2]) } },

@@ -5,7 +5,7 @@ import { byText, epochMs, renewedInTime } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const HOUR_MS = 3_600_000;
-const CLEARED_AT_MOST = 10;
+const CLEARED_AT_MOST = 100;
 
 /** renew-sessions.sql */
 export const renewSessions: SqlStatement<
@@ -17,8 +17,6 @@ export const renewSessions: SqlStatement<
     const { nowMs, transaction } = x;
     const backendName = transaction.applicationName;
     const expiresAt = nowMs + leaseMs;
-
-    // `renewed`. Nothing reads from either, and Postgres runs such in the reverse order.
     const unbrokenSince = unbrokenSinceOf(x, backendName) ?? nowMs;
     for (const incarnation of incarnations.toSorted(byText)) {
       const lease = { leaseMs, backendName, expiresAt };
@@ -32,17 +30,6 @@ export const renewSessions: SqlStatement<
           return { ...s, ...lease, unbrokenSince: unbroken ? Math.min(s.unbrokenSince, nowMs) : clockMs };
         },
       );
-    }
-
-    let cleared = 0;
-    for (const row of x.sessions.rows()) {
-      if (cleared === CLEARED_AT_MOST) break;
-      const longGone = (s: SessionRow) =>
-        s.expiresAt < nowMs - HOUR_MS && !incarnations.includes(s.incarnation);
-      const unneeded = (s: SessionRow) => longGone(s) && ownsAndRunsNothing(x, s.incarnation);
-      if ((yield* x.select(row, unneeded, 'FOR UPDATE', 'SKIP LOCKED')) === undefined) continue;
-      cleared += 1;
-      yield* x.delete(row, () => true);
     }
     return [{ now_ms: nowMs, expires_ms: epochMs(expiresAt) }];
   },
@@ -58,6 +45,23 @@ function unbrokenSinceOf(x: Execution, backendName: string): number | undefined 
   }
   return earliest;
 }
+
+/** clear-sessions.sql */
+export const clearSessions: SqlStatement<[], never> = {
+  name: 'clear-sessions',
+  *execute(x) {
+    const longGone = (s: SessionRow) =>
+      s.expiresAt < x.nowMs - HOUR_MS && ownsAndRunsNothing(x, s.incarnation);
+    let cleared = 0;
+    for (const row of x.sessions.rows()) {
+      if (cleared === CLEARED_AT_MOST) break;
+      if ((yield* x.select(row, longGone, 'FOR UPDATE', 'SKIP LOCKED')) === undefined) continue;
+      cleared += 1;
+      yield* x.delete(row, () => true);
+    }
+    return [];
+  },
+};
 
 /** end-session.sql */
 export const endSession: SqlStatement<[incarnation: string], never> = {
