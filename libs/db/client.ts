@@ -28,6 +28,8 @@ const sessionSettings = (statementTimeoutMs: number) => ({
   transaction_timeout: statementTimeoutMs + 1_000,
   tcp_user_timeout: 10_000,
   idle_in_transaction_session_timeout: statementTimeoutMs,
+  // Whatever the database's own default is: who has waited for a lock looks again at what he has waited for.
+  default_transaction_isolation: 'read committed',
   plan_cache_mode: 'force_generic_plan',
   // Made while the tables were small, a plan is kept while they grow: never one that reads a table from end to end.
   enable_seqscan: 'off',
@@ -98,9 +100,9 @@ export async function withConnection<T>(url: string, work: (client: pg.Client) =
   }
 }
 
-/** Runs `work` between BEGIN and COMMIT, or ROLLBACK where it throws. */
+/** Runs `work` between BEGIN and COMMIT, or ROLLBACK where it throws; each of its statements sees what others have committed. */
 export async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  await client.query('BEGIN');
+  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
   try {
     const result = await work();
     await client.query('COMMIT');

@@ -411,55 +411,6 @@ describe('the serial tasks of a key', () => {
       expect(namesOf(await claimed)).toEqual(['head']);
     });
 
-    describe('one that comes in a transaction that goes on', () => {
-      const insert = (name: string, seconds: number) =>
-        open.client.query(
-          `WITH inserted AS (
-             INSERT INTO task (partition_id, name, key, serial, blocked, payload, scheduled_at, due_at)
-             SELECT partition_of($2, 4), $1, $2, true, true, 'null', t, t FROM to_timestamp($3::double precision / 1000) AS t
-             RETURNING partition_id, key
-           )
-           INSERT INTO line_change SELECT * FROM inserted`,
-          [name, KEY, at(seconds)],
-        );
-
-      it('keeps no claim waiting, and has its turn from the commit on', async () => {
-        await submit({ head: -10 });
-        open = await openApi();
-        await insert('second', -20);
-        await insert('first', -30);
-        const running = await claim();
-        expect(namesOf(running)).toEqual(['head']);
-        await a.finish(running);
-        await open.commit();
-        expect(await drain()).toEqual([['first'], ['second']]);
-        expect((await database.pool.query('SELECT FROM line_change')).rows).toEqual([]);
-      });
-
-      it('waits at its commit for a claim under way, and for the task it has taken', async () => {
-        await submit({ head: -10 });
-        open = await openApi();
-        await insert('first', -30);
-        const claiming = await database.begin(a);
-        const { tasks } = await claiming.worker.claim();
-        const committed = open.commit();
-        await database.blocked(open.worker);
-        await claiming.commit();
-        await committed;
-        expect(await claim()).toEqual([]);
-        await a.finish(tasks);
-        expect(await drain()).toEqual([['first']]);
-      });
-
-      it('is gone, where that is undone', async () => {
-        await submit({ head: -10 });
-        open = await openApi();
-        await insert('first', -30);
-        await open.rollback();
-        expect(await drain()).toEqual([['head']]);
-      });
-    });
-
     it('an outcome of one of them waits for claims, as its partition’s row is taken first; others’ do not', async () => {
       await submit({ head: -10 });
       await database.submitOne({ name: 'other', partition: 0, scheduledAtMs: at(-20) });

@@ -82,7 +82,11 @@ BEGIN
   INTO waiting, next_due, line_partitions, line_keys
   FROM inserted n;
   IF line_keys IS NOT NULL AND lines_at_commit THEN
-    INSERT INTO line_change SELECT l.partition_id, l.key FROM unnest(line_partitions, line_keys) AS l (partition_id, key);
+    INSERT INTO line_change (partition_id, key)
+    SELECT l.partition_id, l.key FROM unnest(line_partitions, line_keys) AS l (partition_id, key)
+    ON CONFLICT DO NOTHING;
+    -- Last: where constraints are immediate, this puts them in order.
+    INSERT INTO line_commit DEFAULT VALUES ON CONFLICT DO NOTHING;
   ELSIF line_keys IS NOT NULL THEN
     PERFORM elect_heads(line_partitions, line_keys);
   END IF;

@@ -4,6 +4,8 @@
 --
 --   SELECT scheduler.submit_task('send-mail', '{"to": "x@example.org"}', delay => 'PT15M', key => 'customer-7');
 --
+-- A serial task puts its line in order as the transaction commits, which therefore has to be READ COMMITTED.
+--
 -- Returns the task's id. Whoever is to call it needs USAGE of the schema scheduler, and no right to any table: it runs with the
 -- rights of its owner. Locks: see insert_tasks.
 CREATE OR REPLACE FUNCTION scheduler.submit_task(
@@ -28,15 +30,19 @@ BEGIN
     WHEN priority IS NULL OR priority NOT BETWEEN 0 AND 9 THEN 'priority must be a whole number from 0 to 9'
     WHEN max_attempts NOT BETWEEN 1 AND 100 THEN 'max_attempts must be a whole number from 1 to 100'
     WHEN timeout_ms NOT BETWEEN 1 AND 2147483647 THEN 'timeout_ms must be a whole number from 1 to 2147483647'
-    WHEN cardinality(tags) > 16 OR cardinality(tags) <> (SELECT count(DISTINCT t) FROM unnest(tags) AS t)
+    WHEN cardinality(tags) > 16 OR array_ndims(tags) > 1 OR cardinality(tags) <> (SELECT count(DISTINCT t) FROM unnest(tags) AS t)
       THEN 'tags must be an array of at most 16 strings that differ'
     WHEN EXISTS (SELECT FROM unnest(tags) AS t WHERE char_length(t) NOT BETWEEN 1 AND 200)
       THEN 'tags must be strings of 1 to 200 characters'
     WHEN serial IS NULL THEN 'serial must be true or false'
     WHEN serial AND key IS NULL THEN 'serial needs a key'
+    -- An older snapshot would not show, at the commit, what has become of the line meanwhile.
+    WHEN serial AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')
+      THEN 'serial needs the isolation level READ COMMITTED'
     WHEN scheduled_time IS NOT NULL AND delay IS NOT NULL THEN 'delay must not be given together with scheduled_time'
-    WHEN NOT isfinite(scheduled_time)
-         OR scheduled_time < '0001-01-01 00:00:00+00 BC' OR scheduled_time >= '10000-01-01 00:00:00+00'
+    WHEN NOT isfinite(scheduled_time) THEN 'scheduled_time must lie in the years 0000 to 9999 UTC'
+    -- As it is rounded.
+    WHEN epoch_ms(scheduled_time) NOT BETWEEN epoch_ms('0001-01-01 00:00:00+00 BC') AND epoch_ms('9999-12-31 23:59:59.999+00')
       THEN 'scheduled_time must lie in the years 0000 to 9999 UTC'
     WHEN NOT isfinite(delay) THEN 'delay must not be over 36500 days'
     WHEN extract(year FROM delay) <> 0 OR extract(month FROM delay) <> 0

@@ -31,17 +31,33 @@ CREATE INDEX task_urgent ON task (partition_id, priority, due_at, id)
 CREATE UNIQUE INDEX task_head ON task (partition_id, key) WHERE status = 'PENDING' AND NOT blocked;
 CREATE INDEX task_line ON task (partition_id, key, scheduled_at, id) WHERE status = 'PENDING' AND blocked;
 -- Lines that a transaction has added to that goes on for longer than a statement: they are put in order as it commits, since
--- claims wait for it from then on. Nobody ever sees rows here but the transaction that has written them.
+-- claims wait for it from then on. Who adds to lines names them in line_change, and then says in line_commit that he has: a
+-- row there is one firing of the trigger, and there is one a transaction, however many lines. Nobody ever sees rows of either but the
+-- transaction that has written them; it finds its own by its id, past what others have left behind until a vacuum.
 CREATE TABLE line_change (
   partition_id integer NOT NULL,
-  key          text NOT NULL
+  key          text NOT NULL,
+  transaction  xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  PRIMARY KEY (transaction, partition_id, key)
 );
-CREATE FUNCTION elect_heads_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE TABLE line_commit (
+  transaction xid8 PRIMARY KEY DEFAULT pg_current_xact_id()
+);
+CREATE FUNCTION elect_heads_at_commit() RETURNS trigger LANGUAGE plpgsql
+-- In an application's session, whose plans may be as old as it and made while the tables were small.
+SET enable_seqscan = off
+AS $$
 DECLARE
   partitions integer[];
   keys text[];
 BEGIN
-  WITH changed AS (DELETE FROM line_change RETURNING partition_id, key)
+  -- elect_heads waits for claims, and looks at what they have left: with an older snapshot it would not see it.
+  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'serial needs the isolation level READ COMMITTED';
+  END IF;
+  -- What is added after this, where the trigger was told not to wait for the commit, is another firing.
+  DELETE FROM line_commit WHERE transaction = pg_current_xact_id();
+  WITH changed AS (DELETE FROM line_change WHERE transaction = pg_current_xact_id() RETURNING partition_id, key)
   SELECT array_agg(c.partition_id), array_agg(c.key) INTO partitions, keys FROM changed c;
   PERFORM elect_heads(partitions, keys);
   RETURN NULL;
@@ -51,7 +67,7 @@ DO $$
 BEGIN
   EXECUTE format('ALTER FUNCTION elect_heads_at_commit() SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
 END $$;
-CREATE CONSTRAINT TRIGGER elect_heads_at_commit AFTER INSERT ON line_change DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER elect_heads_at_commit AFTER INSERT ON line_commit DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION elect_heads_at_commit();
 
 -- How far its attempt has got, as its handler says: {attempt, done, note}. Of an earlier attempt it says nothing any more.
