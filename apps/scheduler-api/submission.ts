@@ -6,13 +6,14 @@ import type { Json, TaskPolicy } from '../../libs/core/task.ts';
 import { NOT_A_DURATION, parseDelay } from './delay.ts';
 import type { InputError } from '../../libs/core/json-guard.ts';
 import { MAX_ERRORS, escapePointer, findJsonFaults } from '../../libs/core/json-guard.ts';
+import { jsonBytes } from './json-bytes.ts';
 import { Problem } from './problem.ts';
 import { NOT_A_TIME, parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
 import type { TaskChange } from '../../libs/db/stores.ts';
 import type { Submission } from './submission-batcher.ts';
 
-/** Of a payload as compact JSON text in UTF-8, however it was written in the request. */
+/** Of a payload as compact JSON text in UTF-8 without exponents, however it was written in the request. */
 export const MAX_PAYLOAD_BYTES = 256 * 1024;
 
 const MUST_BE_SHORT_TEXT = `must be a string of 1 to ${schemas.MAX_TEXT_LENGTH} characters`;
@@ -125,7 +126,7 @@ function checked<Body>(shape: Shape<Body>, body: unknown): Body {
 
 /** @returns the payload's bytes as JSON */
 function checkedBytes(payload: Json): number {
-  const payloadBytes = Buffer.byteLength(JSON.stringify(payload));
+  const payloadBytes = jsonBytes(payload);
   if (payloadBytes <= MAX_PAYLOAD_BYTES) return payloadBytes;
   const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
   throw payloadTooLarge([{ pointer: '/payload', detail }]);

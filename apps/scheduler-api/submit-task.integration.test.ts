@@ -48,6 +48,12 @@ async function stored(id: number): Promise<Record<string, unknown>> {
   };
 }
 
+/** With 12 at the end: 256 KB, each of the first numbers being 309 digits as it is stored. */
+const longNumbers = (last: number) => [
+  ...Array.from({ length: 845 }, () => 1e308),
+  ...Array.from({ length: 95 }, () => 1),
+  last,
+];
 const nested = (levels: number) => JSON.parse('['.repeat(levels) + ']'.repeat(levels)) as unknown;
 
 describe('scheduler.submit_task', () => {
@@ -86,6 +92,7 @@ describe('scheduler.submit_task', () => {
     ['a payload of 256 KB as compact JSON', { name: 'x', payload: Array.from({ length: 131_071 }, () => 1) }],
     ['99 levels', { name: 'x', payload: nested(99) }],
     ['the largest number', { name: 'x', payload: [Number.MAX_VALUE, -Number.MAX_VALUE] }],
+    ['256 KB of numbers, as they are stored', { name: 'x', payload: longNumbers(12) }],
   ])('stores what POST /tasks stores: %s', async (_, body) => {
     const { post } = await startApi(database.url);
     const response = await post(body);
@@ -121,6 +128,22 @@ describe('scheduler.submit_task', () => {
     ['a payload of a byte too much', { name: 'x', payload: 'x'.repeat(256 * 1024 - 1) }],
     ['the same as compact JSON', { name: 'x', payload: Array.from({ length: 131_072 }, () => 1) }],
     ['100 levels', { name: 'x', payload: nested(100) }],
+    [
+      'numbers that are long as they are stored',
+      { name: 'x', payload: Array.from({ length: 1_000 }, () => 1e308) },
+    ],
+    ['a byte too much of them', { name: 'x', payload: longNumbers(123) }],
+    ['a time that is rounded to the year 10000', { name: 'x', scheduledTime: '9999-12-31T23:59:59.9995Z' }],
+    [
+      'tags of tags',
+      {
+        name: 'x',
+        tags: [
+          ['a', 'b'],
+          ['c', 'd'],
+        ],
+      },
+    ],
     ['a member that vanishes', { name: 'x', payload: JSON.parse('{"a":[{"__proto__":1}]}') as unknown }],
   ])('refuses what POST /tasks refuses: %s', async (_, body) => {
     const { post } = await startApi(database.url);
@@ -135,6 +158,8 @@ describe('scheduler.submit_task', () => {
     await expect(beside.query(submit, ['0002-12-31 23:59:59+00 BC'])).rejects.toMatchObject({
       code: '22023',
     });
+    // As POST /tasks rounds.
+    expect((await beside.query(submit, ['0002-12-31 23:59:59.9995+00 BC'])).rowCount).toBe(1);
     await expect(beside.query(`SELECT scheduler.submit_task('x', delay => '-1 second')`)).rejects.toThrow(
       'delay must not be negative',
     );
