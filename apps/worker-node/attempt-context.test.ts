@@ -10,7 +10,7 @@ function open() {
   const clock = new ManualClock();
   const abort = new AbortController();
   const context = new AttemptContext(
-    { id: 7, name: 'x', partition: 3, epoch: 2, attempt: 4, scheduledAtMs: 1_000 },
+    { id: 7, name: 'x', partition: 3, epoch: 2, record: 9, attempt: 4, scheduledAtMs: 1_000 },
     abort,
     { logger: keptLog().logger, clock, progressed: (_, progress) => said.push(progress) },
   );

@@ -12,7 +12,7 @@ const MAX_SLEEP_MS = 2 ** 31 - 1;
 /** What a handler is to know of its attempt. */
 export type AttemptTask = Pick<
   ClaimedTask,
-  'id' | 'name' | 'partition' | 'attempt' | 'epoch' | 'scheduledAtMs'
+  'id' | 'name' | 'partition' | 'record' | 'attempt' | 'epoch' | 'scheduledAtMs'
 >;
 
 /** What the contexts of all attempts have in common. */
@@ -53,8 +53,8 @@ export class AttemptContext implements HandlerContext {
   }
 
   get fencingToken(): HandlerContext['fencingToken'] {
-    const { epoch, attempt } = this.#of;
-    return { epoch, attempt };
+    const { epoch, attempt, record: claim } = this.#of;
+    return { epoch, attempt, claim };
   }
 
   get idempotencyKey(): string {
@@ -91,8 +91,8 @@ export class AttemptContext implements HandlerContext {
 
   /** What of its task the attempt's context knows, to be given to a thread. */
   get attemptTask(): AttemptTask {
-    const { id, name, partition, attempt, epoch, scheduledAtMs } = this.#of;
-    return { id, name, partition, attempt, epoch, scheduledAtMs };
+    const { id, name, partition, record, attempt, epoch, scheduledAtMs } = this.#of;
+    return { id, name, partition, record, attempt, epoch, scheduledAtMs };
   }
 
   task(payload: Json): HandledTask<Json> {

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TaskRecord } from '../../libs/db/stores.ts';
 import { PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import type { HandlerContext } from '../../libs/handlers/index.ts';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
 import type { Handler } from './handlers/handler.ts';
@@ -65,6 +66,24 @@ describe('an attempt', () => {
     expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 2, failures: 0 });
     expect((startedAtMs[1] ?? 0) - (startedAtMs[0] ?? 0)).toBeGreaterThanOrEqual(300);
     expect(await outcomes(id)).toEqual(['COMPLETED', 'HANDED_BACK']);
+  });
+
+  it('is fenced by a claim later than those of all before it in its line, whichever tasks these were of', async () => {
+    const tokens: HandlerContext['fencingToken'][] = [];
+    await bench.startWorker({
+      ...ALL,
+      handler: (_, { name, attempt, fencingToken }) => {
+        tokens.push(fencingToken);
+        return name === 'first' && attempt < 3 ? Promise.reject(new Error('not yet')) : Promise.resolve();
+      },
+    });
+    const line = { key: 'line', serial: true, policy: { backoff: { baseMs: 1, maxMs: 1, factor: 1 } } };
+    await bench.submit('first', line);
+    const { id } = await bench.submit('second', line);
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED' });
+    expect(tokens.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 1]);
+    const claims = tokens.map(({ claim }) => claim);
+    expect(claims).toEqual([...new Set(claims)].sort((a, b) => a - b));
   });
 
   it('shows how far its handler says it has got, and not how far an earlier one had', async () => {

@@ -26,10 +26,12 @@ export interface HandlerContext {
   /** 1 for the first. */
   readonly attempt: number;
   /**
-   * Grows with every change of owner and every attempt: a system the handler writes to can refuse a write that
-   * carries a lower one, which is the only way to undo the effects of a handler that was paused and overtaken.
+   * A system the handler writes to can refuse a write that carries a lower `claim` than one before, which is the only way
+   * to undo the effects of a handler that was paused and overtaken. Of two attempts in one partition the one that was claimed
+   * later has the greater: it grows with every attempt of a task, and from one to the next of the serial tasks of a key.
+   * `epoch` grows with every change of the partition's owner, `attempt` only with those of this task.
    */
-  readonly fencingToken: { readonly epoch: number; readonly attempt: number };
+  readonly fencingToken: { readonly epoch: number; readonly attempt: number; readonly claim: number };
   /** The same for all attempts of a task. */
   readonly idempotencyKey: string;
   /**

@@ -31,7 +31,11 @@ describe('a handler under test', () => {
     expect(await testHandler(handler, { ...given, attempt: 3, scheduledTime }).ended).toMatchObject({
       result: {
         ...{ id: 7, name: 'x', payload: { at: '1970-01-01T00:00:05.000Z' }, attempt: 3 },
-        ...{ fencingToken: { epoch: 1, attempt: 3 }, idempotencyKey: 'task-7', scheduledTime: 5_000 },
+        ...{
+          fencingToken: { epoch: 1, attempt: 3, claim: 3 },
+          idempotencyKey: 'task-7',
+          scheduledTime: 5_000,
+        },
       },
     });
   });

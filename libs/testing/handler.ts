@@ -85,7 +85,7 @@ export class HandlerTest {
       this.#settle = resolve;
     });
     const context = new AttemptContext(
-      { id, name, attempt, partition: 0, epoch: 1, scheduledAtMs: scheduledTime.getTime() },
+      { id, name, attempt, partition: 0, epoch: 1, record: attempt, scheduledAtMs: scheduledTime.getTime() },
       this.#abort,
       {
         ...{ logger: this.#log.logger, clock: this.#clock },

@@ -11,7 +11,7 @@ import { MAX_RESULT_BYTES } from './result.ts';
 const context = () =>
   new AttemptContext(
     {
-      ...{ id: 7, name: 'sum', partition: 3, epoch: 2, incarnation: 'i', record: 1, attempt: 4, failures: 3 },
+      ...{ id: 7, name: 'sum', partition: 3, epoch: 2, incarnation: 'i', record: 9, attempt: 4, failures: 3 },
       ...{
         policy: null,
         priority: 0,
@@ -40,7 +40,7 @@ describe('a handler', () => {
     const result = await run(handler, { terms: [1, 2, 3] });
     expect(JSON.parse(result as string)).toEqual({
       ...{ id: 7, name: 'sum', scheduledTime: '1970-01-01T00:00:01.000Z', attempt: 4, aborted: false },
-      ...{ fencingToken: { epoch: 2, attempt: 4 }, idempotencyKey: 'task-7', sum: 6 },
+      ...{ fencingToken: { epoch: 2, attempt: 4, claim: 9 }, idempotencyKey: 'task-7', sum: 6 },
     });
   });
 

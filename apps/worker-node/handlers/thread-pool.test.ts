@@ -49,7 +49,7 @@ describe('a handler in threads', () => {
 
   function attempt(payload: Json = null, abort = new AbortController()) {
     const context = new AttemptContext(
-      { id: 7, name: 'x', partition: 3, epoch: 2, attempt: 4, scheduledAtMs: 1_000 },
+      { id: 7, name: 'x', partition: 3, epoch: 2, record: 9, attempt: 4, scheduledAtMs: 1_000 },
       abort,
       { logger: log.logger, clock, progressed: (_, news) => progress.push(news) },
     );
@@ -72,7 +72,7 @@ describe('a handler in threads', () => {
     );
     expect(await result({ a: [1] })).toEqual({
       ...{ id: 7, name: 'x', payload: { a: [1] }, scheduledTime: '1970-01-01T00:00:01.000Z', attempt: 4 },
-      ...{ fencingToken: { epoch: 2, attempt: 4 }, idempotencyKey: 'task-7', aborted: false },
+      ...{ fencingToken: { epoch: 2, attempt: 4, claim: 9 }, idempotencyKey: 'task-7', aborted: false },
     });
   });
 
