@@ -104,6 +104,20 @@ describe('PATCH /tasks/:id', () => {
     expect(payload).toBe(code === 200 ? 'changed' : 'as submitted');
   });
 
+  it('has another version while it runs than when that attempt has ended', async () => {
+    const { api, store, patch } = await withTask('RUNNING');
+    const versionAs = async (status: TaskStatus) => {
+      store.change(1, { status, attempt: 1 });
+      return (await api.inject('/tasks/1')).headers.etag as string;
+    };
+    const running = await versionAs('RUNNING');
+    expect(running).toBe('"0.1+"');
+    for (const status of ['COMPLETED', 'FAILED', 'CANCELLED', 'PENDING'] as const)
+      expect(await versionAs(status)).toBe('"0.1"');
+    expectProblem(await patch({ payload: 1 }, running), 'task-changed', 412);
+    expect((await patch({ payload: 1 }, '"0.1"')).statusCode).toBe(200);
+  });
+
   it.each([
     ['RUNNING', 'task-running'],
     ['COMPLETED', 'task-ended'],

@@ -88,6 +88,8 @@ describe('a task', () => {
       expect(await database.tasks.patch(id, { payload: 2 }, ['0.0'])).toBe('changed');
       await end({ kind: 'HANDED_BACK' });
       expect(await database.tasks.patch(id, { payload: 3 }, ['1.0'])).toBe('changed');
+      // As it was read while that attempt ran.
+      expect(await database.tasks.patch(id, { payload: 3 }, ['1.1+'])).toBe('changed');
       expect(await database.tasks.patch(id, { payload: 3 }, ['1.1'])).toBe('patched');
     });
   });

@@ -1,3 +1,4 @@
+import { etagOf, versionsOf } from '../../apps/scheduler-api/etag.ts';
 import type { TaskId } from '../../libs/core/task.ts';
 import type { NewTask } from '../../libs/db/stores.ts';
 import type { Action, Change, Unusual } from '../actions.ts';
@@ -129,13 +130,9 @@ export class Users {
     this.#steer(nth, async (id) => {
       const read = asRead || sleepMs !== undefined ? await this.#pool.tasks.get(id) : null;
       const payload = read !== null && sleepMs !== undefined && { ...(read.payload as object), sleepMs };
-      const version = asRead && read !== null ? `${read.revision}.${read.attempt}` : undefined;
-      const result = await this.#pool.tasks.patch(
-        id,
-        { ...change, ...(payload && { payload }) },
-        version === undefined ? undefined : [version],
-      );
-      if (result === 'patched' && version !== undefined) this.#safety.patchAcknowledged(id, version);
+      const versions = asRead && read !== null ? versionsOf(etagOf(read)) : undefined;
+      const result = await this.#pool.tasks.patch(id, { ...change, ...(payload && { payload }) }, versions);
+      if (result === 'patched' && versions !== undefined) this.#safety.patchAcknowledged(id, versions.join());
     });
   }
 
