@@ -160,7 +160,7 @@ export interface TaskStore {
    */
   insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(TaskRecord | 'reused')[]>;
   get(id: TaskId): Promise<TaskRecord | null>;
-  /** The newest first; of those that did not complete, the last 20. Null for an unknown id. */
+  /** The newest first; of those that did not complete, the last 100. Null for an unknown id. */
   attempts(id: TaskId): Promise<AttemptRecord[] | null>;
   /** PENDING or ended: removed. RUNNING: marked, and removed when the attempt ends. */
   remove(id: TaskId): Promise<RemoveResult>;

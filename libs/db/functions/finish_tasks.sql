@@ -5,7 +5,7 @@
 -- settled_partitions, settled_records name those records; serial_partitions is where the serial tasks among these are. claimer is the incarnation, and worker its worker, whose
 -- attempts these were. Of the other arrays, one element an outcome: ended_ids, ended_attempts, epochs, started_ms, kinds,
 -- delays_ms, errors ({name, message, stack}) and results, both as JSON texts; the last four may end before: what has no kind
--- has completed. How others have ended is kept, of a task's last 20 attempts.
+-- has completed. How others have ended is kept, of a task's last 100 attempts.
 -- Returns the outcomes that count, from 1, where not all do: recorded now, by an earlier call of the same, or the task
 -- is gone. Null: all do.
 --
@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION finish_tasks(
   kinds text[], delays_ms double precision[], errors text[], results text[], serial_partitions integer[]
 ) RETURNS integer[] LANGUAGE plpgsql AS $$
 DECLARE
-  most_kept CONSTANT integer := 20;
+  most_kept CONSTANT integer := 100;
   ended_count integer;
   removed bigint[];
   waiting integer[];

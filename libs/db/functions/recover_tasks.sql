@@ -1,6 +1,6 @@
 -- Ends attempts, in partitions that are ours, whose claimer's lease is over: charged as a failure; waiting again
 -- or FAILED as the task's policy says (recovery_delay_ms), CANCELLED or gone where that was requested. Whose turn it is in the
--- lines of serial ones is found out anew. The incarnation
+-- lines of serial ones is found out anew. What is kept of the attempts of a task is so of its last 100, as in finish_tasks. The incarnation
 -- is cleared, so that a late outcome is refused. At most `most` records at once; jitter, a random number in [0, 1), is
 -- spread over the tasks (jitterOf() of libs/core/task.ts); default_policy stands for what a task's does not say;
 -- `callers` are all incarnations of the caller, whose attempts are its own business.
@@ -22,6 +22,7 @@ CREATE OR REPLACE FUNCTION recover_tasks(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+  most_kept CONSTANT integer := 100;
   own integer[];
   expired text[];
   lost_ids bigint[];
@@ -113,6 +114,8 @@ BEGIN
       SELECT e.id, e.partition_id, e.attempt, e.worker_id,
              CASE WHEN e.removal_requested THEN 'REMOVED' ELSE e.status END
       FROM ended e;
+    DELETE FROM task_attempt a USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
+    WHERE a.task_id = l.id AND a.attempt <= l.attempt - most_kept;
     SELECT array_agg(t.partition_id), array_agg(t.key) INTO line_partitions, line_keys
     FROM task t WHERE t.id = ANY (lost_ids) AND t.serial;
     WITH removed AS (
