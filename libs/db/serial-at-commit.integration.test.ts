@@ -47,7 +47,7 @@ describe('serial tasks of a transaction that goes on', () => {
     return drained;
   }
   const leftBehind = async () => {
-    const { rows } = await database.pool.query(
+    const { rows } = await database.pool.query<{ transaction: string }>(
       'SELECT transaction FROM line_change UNION ALL SELECT transaction FROM line_commit',
     );
     return rows;
