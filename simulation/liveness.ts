@@ -17,7 +17,7 @@ const BOUNDS_MS = {
   /** A task is RUNNING and no handler is. */
   idle: 6_000,
   /** A task is RUNNING that a user wants cancelled, and its worker has a lease. */
-  cancelling: 6_000,
+  cancelling: 3_000,
   /** A record of a claim stands, and all its attempts have ended. */
   unsettled: 8_000,
   /** A task stands that ended longer ago than tasks are kept. */

@@ -25,7 +25,7 @@ export class Safety {
   readonly #endAsked = new Set<number>();
   /** Attempts under way whose end was requested. */
   readonly #told = new Set<string>();
-  /** The versions that were changed, `id/revision.attempt`. */
+  /** The versions that were changed, and whose change nobody was told of yet, `id/revision.attempt`. */
   readonly #patched = new Set<string>();
   readonly #priorities: Priorities;
   /** Of what is to be stored once: how many tasks, which are there, and which were told of. */
@@ -351,7 +351,7 @@ export class Safety {
   /** A user was told that it was changed, which it was to be only if it was of that version. */
   patchAcknowledged(id: number, version: string): void {
     this.#count('patches of a version');
-    if (!this.#patched.has(`${id}/${version}`))
+    if (!this.#patched.delete(`${id}/${version}`))
       this.broken('changes', `task ${id} was changed as of version ${version}, and was of another`);
   }
 

@@ -1,6 +1,6 @@
 import { etagOf, versionsOf } from '../../apps/scheduler-api/etag.ts';
 import type { TaskId } from '../../libs/core/task.ts';
-import type { NewTask } from '../../libs/db/stores.ts';
+import type { NewTask, TaskRecord } from '../../libs/db/stores.ts';
 import type { Action, Change, Unusual } from '../actions.ts';
 import { USERS } from '../actions.ts';
 import type { Behaviour } from './handler.ts';
@@ -27,6 +27,8 @@ export class Users {
   readonly #safety: Safety;
   /** Submissions acknowledged, in order. */
   readonly #acknowledged: number[] = [];
+  /** The versions that were read of a task, to be asked for again. */
+  readonly #read = new Map<TaskId, string[]>();
   readonly #removing = new Set<number>();
   #requests = 0;
 
@@ -130,10 +132,22 @@ export class Users {
     this.#steer(nth, async (id) => {
       const read = asRead || sleepMs !== undefined ? await this.#pool.tasks.get(id) : null;
       const payload = read !== null && sleepMs !== undefined && { ...(read.payload as object), sleepMs };
-      const versions = asRead && read !== null ? versionsOf(etagOf(read)) : undefined;
+      const versions = asRead ? this.#versionsOf(id, read) : undefined;
       const result = await this.#pool.tasks.patch(id, { ...change, ...(payload && { payload }) }, versions);
       if (result === 'patched' && versions !== undefined) this.#safety.patchAcknowledged(id, versions.join());
     });
+  }
+
+  /** What was read just now, and every other time what was read the time before. */
+  #versionsOf(id: TaskId, read: TaskRecord | null): string[] | undefined {
+    const before = this.#read.get(id);
+    if (before !== undefined) {
+      this.#read.delete(id);
+      return before;
+    }
+    const versions = read === null ? undefined : versionsOf(etagOf(read));
+    if (versions !== undefined) this.#read.set(id, versions);
+    return versions;
   }
 
   #steer(nth: number, ask: (id: TaskId) => Promise<unknown>): void {
