@@ -6,7 +6,7 @@ import type { Measured, Scenario } from './scenario.ts';
 
 const WORKERS = [1, 2, 4, 8];
 /** So many times a backlog of `drain`: the time that eight processes need until their code is compiled is to be a small part. */
-const TIMES = 16;
+const TIMES = 6;
 
 const subjectName = (workers: number) => `project, ${workers} worker${workers === 1 ? '' : 's'}`;
 

@@ -303,7 +303,11 @@ class Moves extends Choice {
   /** What no statement of ours does, such as a lease that changes and is over nonetheless. */
   #set(): Move {
     const setting = this.of<Setting>([
-      { table: 'worker_session', key: this.of(INCARNATIONS), columns: { expiresAt: this.of([-61, -3, 10, 30]) } },
+      {
+        table: 'worker_session',
+        key: this.of(INCARNATIONS),
+        columns: { expiresAt: this.of([-61, -3, 10, 30]) },
+      },
       { table: 'worker_session', key: this.of(INCARNATIONS), columns: { unbrokenSince: this.of([-3, -90]) } },
       { table: 'task', key: this.of(TASKS), columns: { dueAt: this.of([-30, -31, 30]) } },
       { table: 'task', key: this.of(TASKS), columns: { failures: this.of([0, 1, 2]) } },
