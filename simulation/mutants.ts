@@ -565,8 +565,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a handler is told of whichever cancellation of its task',
     safeguard: 'a cancellation is of one attempt, and the task may run again before it is heard of',
     file: 'apps/worker-node/executor.ts',
-    find: 'if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;',
-    replace: 'if (found === undefined || found.ended || found.abort.signal.aborted) return;',
+    find: 'if (found?.task.attempt !== attempt) {',
+    replace: 'if (found === undefined) {',
   },
   {
     name: 'what returns too late has completed',
@@ -579,8 +579,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a handler that is cancelled is waited for',
     safeguard: 'a handler that is deaf to its cancellation is given up',
     file: 'apps/worker-node/executor.ts',
-    find: "    } else if (reason === 'cancelled') {",
-    replace: "    } else if (reason === 'cancelled' && found.task.id < 0) {",
+    find: "else if (reason !== 'stopping') this.#runner.giveUpLater(found);",
+    replace: '',
   },
   {
     name: 'PermanentFailure is tried again',

@@ -194,6 +194,25 @@ describe('an attempt', () => {
       await bench.tasks.cancel(id);
       expect(await bench.ended(id)).toMatchObject({ status: 'CANCELLED', attempt: 1 });
     });
+
+    it('is given up, and what its handler does later does not count', async () => {
+      const late = deferred<string>();
+      await bench.startWorker({
+        ...ALL,
+        handler: (_, { name }) => (name === 'deaf' ? late.promise : Promise.resolve()),
+      });
+      const { id } = await bench.submit('deaf');
+      await running(id);
+      await bench.tasks.cancel(id);
+      await bench.ended(id);
+      const ended = await bench.tasks.get(id);
+      late.resolve('"done all the same"');
+      const { id: next } = await bench.submit('other');
+      expect(await bench.ended(next)).toMatchObject({ status: 'COMPLETED' });
+      expect(ended).toMatchObject({ status: 'CANCELLED', attempt: 1, result: null });
+      expect(await bench.tasks.get(id)).toEqual(ended);
+      expect(await outcomes(id)).toEqual(['HANDED_BACK']);
+    });
   });
 });
 
@@ -240,6 +259,30 @@ describe('tasks of one name', () => {
       clearInterval(timer);
     }
     expect(seen.most).toBe(2);
+  });
+
+  it('that wait are taken by who owns their partition by then', async () => {
+    const { handler, seen, endOne } = gated(1);
+    const ids: number[] = [];
+    for (let i = 0; i < 4; i++) ids.push((await bench.submit('few')).id);
+    const { setHeld } = await bench.startWorker({ ...ALL, handlerFor: () => handler });
+    const standing = async (status: string) => {
+      const tasks = await Promise.all(ids.map((id) => bench.tasks.get(id)));
+      return tasks.flatMap((task) => (task?.status === status ? [task] : []));
+    };
+    const claimed = async () => (await standing('RUNNING')).length === 4;
+    await eventually('all are claimed', claimed, { withinMs: 5_000 });
+    setHeld([]);
+    await bench.startWorker({ ...ALL, id: 'w2', epoch: 2 });
+    const others = async () => (await standing('COMPLETED')).length === 3;
+    await eventually('the other has run those that waited', others, { withinMs: 5_000 });
+    expect(await standing('COMPLETED')).toMatchObject(
+      Array.from({ length: 3 }, () => ({ workerId: 'w2', attempt: 2, failures: 0 })),
+    );
+    expect(seen).toEqual({ running: 1, most: 1 });
+    endOne();
+    const [last] = await standing('RUNNING');
+    expect(await bench.ended(last?.id ?? 0)).toMatchObject({ workerId: 'w1', attempt: 1 });
   });
 
   it('wait, where nobody here handles them, and cost no attempt', async () => {

@@ -1,5 +1,5 @@
 import type { Json, TaskId } from '../../libs/core/task.ts';
-import type { Clock, Timer } from '../../libs/core/clock.ts';
+import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
 import type {
   AttemptEnd,
@@ -14,25 +14,18 @@ import { AttemptAbortedError } from '../../libs/handlers/index.ts';
 import type { AbortReason } from '../../libs/handlers/index.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
-import { AttemptContext } from './attempt-context.ts';
-import type { AttemptTask, ContextHost } from './attempt-context.ts';
-import { GIVE_UP_MS, endOfThrown, errorText, runHandler } from './attempt-end.ts';
+import type { AttemptTask } from './attempt-context.ts';
+import { endOfThrown } from './attempt-end.ts';
+import { AttemptRunner } from './attempt-runner.ts';
+import type { Attempt } from './attempt-runner.ts';
+import { EarlyCancellations } from './early-cancellations.ts';
 import type { Handler } from './handlers/handler.ts';
 import { NameLimits } from './name-limits.ts';
 import { OutcomeWriter } from './outcome-writer.ts';
+import { PayloadReader } from './payload-reader.ts';
 import { ProgressWriter } from './progress-writer.ts';
 
-/** Payloads that are read apart are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
-const PAYLOADS_PER_READ = 32;
-
-interface Attempt {
-  readonly task: ClaimedTask;
-  readonly abort: AbortController;
-  /** Its handler has ended (or been given up on); the outcome is on its way to the database. */
-  ended: boolean;
-  /** When its handler, having been told to end, is given up on. */
-  giveUp?: Timer;
-}
+const HANDED_BACK: AttemptEnd = { kind: 'HANDED_BACK' };
 
 export interface ExecutorOptions {
   readonly store: ExecutionStore;
@@ -46,6 +39,8 @@ export interface ExecutorOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Whether the partition of a task is still this worker's, as it was when the task was claimed. */
+  readonly holds: (task: ClaimedTask) => boolean;
   /** Called whenever an attempt has left, and so a place is free. */
   readonly onFree: () => void;
   /** Called when more of a name may be claimed again, see {@link Executor.claimable}. */
@@ -67,24 +62,33 @@ export class Executor {
   readonly #outcomes: OutcomeWriter;
   readonly #progress: ProgressWriter;
   readonly #names: NameLimits<ClaimedTask>;
-  readonly #contextHost: ContextHost;
+  readonly #payloads: PayloadReader;
+  readonly #early: EarlyCancellations;
+  readonly #runner: AttemptRunner;
   readonly #stop = new AbortController();
-  /** For the one line a task: it holds no secrets, and to look for them takes its time. */
-  readonly #log: Logger;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#log = options.logger.child({}, { redact: [] });
-    this.#names = new NameLimits((name) => options.handlerFor(name).concurrency);
-    const { store, availability, clock, logger } = options;
+    const { store, availability, clock, random, logger, handlerFor, workerId } = options;
+    this.#names = new NameLimits({
+      limitOf: (name) => handlerFor(name).concurrency,
+      onNoneWaits: options.onNameFree,
+    });
+    this.#early = new EarlyCancellations(clock);
+    this.#payloads = new PayloadReader({
+      ...{ store, availability, logger, stop: this.#stop.signal },
+      onRead: (tasks, payloads) => this.#payloadsRead(tasks, payloads),
+      onFailed: (task, error) => this.#endUnstarted(task, endOfThrown(error, task, random)),
+    });
     this.#progress = new ProgressWriter({ store, availability, clock, logger });
-    this.#contextHost = {
-      ...{ logger, clock },
+    this.#runner = new AttemptRunner({
+      ...{ handlerFor, workerId, clock, random, logger },
       progressed: (attempt, progress) => this.#progressed(attempt, progress),
-    };
+      onEnd: (task, end) => this.#end(task, end),
+      onLeave: (task) => this.#leave(task),
+    });
     this.#outcomes = new OutcomeWriter({
-      store: options.store,
-      availability: options.availability,
+      ...{ store, availability, logger },
       onSettled: (outcome, result) => this.#settled(outcome, result),
     });
   }
@@ -119,59 +123,63 @@ export class Executor {
   accept(tasks: readonly ClaimedTask[]): void {
     for (const task of tasks) {
       // A lower attempt of the same task can still be here: it was taken from us, and has come back.
-      const lower = this.#attempts.get(task.id);
-      lower?.abort.abort(new AttemptAbortedError('lost'));
-      if (lower?.ended === false) {
-        this.#outcomes.dismiss(lower.task);
-        this.#progress.forget(lower.task);
-        this.#names.giveUp(lower.task);
+      const lower = this.#attempts.get(task.id)?.task;
+      if (lower !== undefined) {
+        this.abort(lower.id, lower.attempt, 'lost');
+        this.#dismiss(lower);
       }
       this.#outcomes.expect(task);
-      this.#attempts.set(task.id, { task, abort: new AbortController(), ended: false });
+      const abort = new AbortController();
+      this.#attempts.set(task.id, { task, abort, running: false, ended: false });
     }
-    if (this.#stop.signal.aborted) {
-      // A claim whose reply came too late: as if it had not been made.
-      for (const task of tasks) this.#end(task, { kind: 'HANDED_BACK' });
-      return;
-    }
-    this.#begin(tasks.filter((task) => this.#names.enter(task)));
+    this.#begin(tasks.filter((task) => this.#enter(task)));
+  }
+
+  /** @returns whether it may begin: otherwise it waits for others of its name, or has ended */
+  #enter(task: ClaimedTask): boolean {
+    // A claim whose reply came too late: as if it had not been made.
+    if (this.#stop.signal.aborted) this.#endUnstarted(task, HANDED_BACK);
+    else if (this.#early.has(task.id, task.attempt)) this.abort(task.id, task.attempt, 'cancelled');
+    else if (this.#names.enter(task)) return true;
+    else if (!this.#options.holds(task)) this.#endUnstarted(task, HANDED_BACK);
+    return false;
   }
 
   /** Runs these, which have a place among those of their names. */
   #begin(tasks: readonly ClaimedTask[]): void {
-    this.#runAll(tasks.filter(({ payload }) => payload !== undefined));
-    const toBeRead = tasks.filter(({ payload }) => payload === undefined);
-    for (let i = 0; i < toBeRead.length; i += PAYLOADS_PER_READ) {
-      const slice = toBeRead.slice(i, i + PAYLOADS_PER_READ);
-      this.#start(slice).catch((error: unknown) => {
-        this.#options.logger.error({ err: error }, 'could not read payloads');
-        for (const task of slice) {
-          this.#end(task, endOfThrown(error, task, this.#options.random));
-          this.#leave(task);
-        }
-      });
-    }
+    this.#start(tasks.filter(({ payload }) => payload !== undefined));
+    this.#payloads.read(tasks.filter(({ payload }) => payload === undefined));
   }
 
-  /** Tells a running handler that its outcome no longer counts, or will be discarded. */
+  /**
+   * Tells a running handler that its outcome no longer counts, or will be discarded; it is given up where it does not heed
+   * that. What has not started ends at once, and never will.
+   */
   abort(id: TaskId, attempt: number, reason: AbortReason): void {
     const found = this.#attempts.get(id);
-    if (found?.task.attempt !== attempt || found.ended || found.abort.signal.aborted) return;
+    if (found?.task.attempt !== attempt) {
+      if (reason === 'cancelled') this.#early.add(id, attempt);
+      return;
+    }
+    if (found.ended || found.abort.signal.aborted) return;
     this.#options.logger.info({ taskId: id, attempt, reason }, 'Aborting event');
     found.abort.abort(new AttemptAbortedError(reason));
-    if (this.#names.giveUp(found.task)) {
+    if (!found.running) {
       // No handler is there to be told.
       if (reason === 'lost') this.#dismiss(found.task);
-      else this.#end(found.task, { kind: 'HANDED_BACK' });
-    } else if (reason === 'cancelled') {
-      const giveUp = () => this.#end(found.task, { kind: 'HANDED_BACK' });
-      found.giveUp = this.#options.clock.schedule(GIVE_UP_MS, giveUp);
-    }
+      this.#endUnstarted(found.task, HANDED_BACK);
+    } else if (reason !== 'stopping') this.#runner.giveUpLater(found);
   }
 
   /** Hands back what waits for others of its name: it will not be started here any more. */
   handBackWaiting(): void {
-    for (const task of this.running()) if (this.#names.giveUp(task)) this.#end(task, { kind: 'HANDED_BACK' });
+    for (const task of this.#names.waitingTasks) this.#endUnstarted(task, HANDED_BACK);
+  }
+
+  /** The same, of partitions that are no longer ours: who owns them may start it. */
+  handBackNotHeld(): void {
+    for (const task of this.#names.waitingTasks)
+      if (!this.#options.holds(task)) this.#endUnstarted(task, HANDED_BACK);
   }
 
   /** Hands back every attempt that still runs, telling its handler. To be called when the grace is over. */
@@ -180,7 +188,7 @@ export class Executor {
     this.handBackWaiting();
     for (const task of this.running()) {
       this.abort(task.id, task.attempt, 'stopping');
-      this.#end(task, { kind: 'HANDED_BACK' });
+      this.#end(task, HANDED_BACK);
     }
   }
 
@@ -194,73 +202,25 @@ export class Executor {
     this.#outcomes.giveUp();
   }
 
-  async #start(tasks: readonly ClaimedTask[]): Promise<void> {
-    const { store, availability } = this.#options;
-    const payloads = await availability.untilAvailable(
-      'payloads',
-      () => store.payloads(tasks),
-      this.#stop.signal,
-    );
-    if (payloads === undefined) return;
-    // Overtaken before it had begun.
+  #payloadsRead(tasks: readonly ClaimedTask[], payloads: ReadonlyMap<TaskId, Json>): void {
     for (const task of tasks) {
       if (payloads.has(task.id)) continue;
       this.#dismiss(task);
       this.#leave(task);
     }
-    this.#runAll(
-      tasks.filter(({ id }) => payloads.has(id)),
-      payloads,
-    );
+    const read = tasks.filter(({ id }) => payloads.has(id));
+    this.#start(read, payloads);
   }
 
-  /** Says that these start, and starts them: the lines are written before a handler can block or end this process. */
-  #runAll(tasks: readonly ClaimedTask[], payloads?: ReadonlyMap<TaskId, Json>): void {
-    const starting = tasks.filter((task) => {
-      const attempt = this.#attempts.get(task.id);
-      const stands = attempt?.task === task && !attempt.ended;
-      if (!stands) this.#leave(task);
-      return stands;
-    });
-    const { workerId: worker } = this.#options;
-    for (const { id: taskId, name: taskName, partition, attempt } of starting)
-      this.#log.info({ taskId, taskName, partition, attempt, worker }, 'Handling event');
-    this.#log.flush();
-    for (const task of starting) void this.#run(task, task.payload ?? payloads?.get(task.id) ?? null);
+  #start(tasks: readonly ClaimedTask[], payloads?: ReadonlyMap<TaskId, Json>): void {
+    const starting = tasks.flatMap((task) => this.#stands(task) ?? []);
+    if (starting.length > 0) this.#runner.start(starting, payloads);
   }
 
-  /** Never rejects: whatever the handler does is the attempt's outcome. */
-  async #run(task: ClaimedTask, payload: Json): Promise<void> {
+  /** The attempt of this task as it was claimed, where it has neither ended nor been taken away. */
+  #stands(task: ClaimedTask): Attempt | undefined {
     const attempt = this.#attempts.get(task.id);
-    if (attempt?.task !== task || attempt.ended) return this.#leave(task);
-    const { clock, random, logger } = this.#options;
-    const { abort } = attempt;
-    const context = new AttemptContext(task, abort, this.#contextHost);
-    const handler = this.#options.handlerFor(task.name);
-    const { end, thrown } = await runHandler({
-      handler,
-      payload,
-      context,
-      abort,
-      task,
-      clock,
-      random,
-      onTimeout: (timeoutMs) =>
-        logger.info(
-          { taskId: task.id, attempt: task.attempt, timeoutMs },
-          'Event takes too long: aborting it',
-        ),
-      onGivenUp: (end) => this.#end(task, end),
-    });
-    if (end.kind !== 'COMPLETED') this.#sayThrown(context, end, thrown);
-    this.#end(task, end);
-    this.#leave(task);
-  }
-
-  #sayThrown({ log, signal }: AttemptContext, { kind }: AttemptEnd, thrown: unknown): void {
-    if (signal.aborted) log.info({ reason: errorText(thrown) }, 'Event aborted');
-    else log.warn({ reason: errorText(thrown), then: kind }, 'Event failed');
-    log.debug({ err: thrown }, 'what the handler threw');
+    return attempt?.task === task && !attempt.ended ? attempt : undefined;
   }
 
   /** Of an attempt that may have ended, or been taken away. */
@@ -269,17 +229,21 @@ export class Executor {
     if (attempt?.task.attempt === number && !attempt.ended) this.#progress.report(attempt.task, progress);
   }
 
-  /** It runs no more, if it ever did: another of its name may. */
+  /** It runs no more, or never will: another of its name may. */
   #leave(task: ClaimedTask): void {
     const next = this.#names.leave(task);
-    if (next === undefined) return;
-    this.#begin([next]);
-    if (!this.#names.isBusy(next.name)) this.#options.onNameFree();
+    if (next !== undefined) this.#begin([next]);
+  }
+
+  /** Its handler is not called, and never will be. */
+  #endUnstarted(task: ClaimedTask, end: AttemptEnd): void {
+    this.#end(task, end);
+    this.#leave(task);
   }
 
   #end(task: ClaimedTask, end: AttemptEnd): void {
-    const attempt = this.#attempts.get(task.id);
-    if (attempt?.task !== task || attempt.ended) return;
+    const attempt = this.#stands(task);
+    if (attempt === undefined) return;
     attempt.ended = true;
     attempt.giveUp?.cancel();
     this.#progress.forget(task);
@@ -313,8 +277,7 @@ export class Executor {
   }
 
   #dismiss(task: ClaimedTask): void {
-    const attempt = this.#attempts.get(task.id);
-    if (attempt?.task !== task || attempt.ended) return;
+    if (this.#stands(task) === undefined) return;
     this.#outcomes.dismiss(task);
     this.#progress.forget(task);
     this.#forget(task);

@@ -4,7 +4,7 @@ interface Named {
 }
 
 interface Lane<Task> {
-  running: number;
+  readonly running: Set<Task>;
   readonly waiting: Set<Task>;
 }
 
@@ -14,12 +14,20 @@ interface Lane<Task> {
  */
 export class NameLimits<Task extends Named> {
   readonly #limitOf: (name: string) => number | undefined;
+  readonly #onNoneWaits: () => void;
   readonly #lanes = new Map<string, Lane<Task>>();
   #waiting = 0;
 
-  /** @param limitOf undefined where a name is not bounded */
-  constructor(limitOf: (name: string) => number | undefined) {
-    this.#limitOf = limitOf;
+  /**
+   * @param options.limitOf undefined where a name is not bounded
+   * @param options.onNoneWaits called whenever the last of a name that waited does so no more
+   */
+  constructor(options: {
+    readonly limitOf: (name: string) => number | undefined;
+    readonly onNoneWaits: () => void;
+  }) {
+    this.#limitOf = options.limitOf;
+    this.#onNoneWaits = options.onNoneWaits;
   }
 
   /** How many wait. */
@@ -27,14 +35,14 @@ export class NameLimits<Task extends Named> {
     return this.#waiting;
   }
 
+  /** Those that wait. */
+  get waitingTasks(): Task[] {
+    return [...this.#lanes.values()].flatMap(({ waiting }) => [...waiting]);
+  }
+
   /** The names of which some wait. */
   get busy(): string[] {
     return [...this.#lanes].flatMap(([name, { waiting }]) => (waiting.size > 0 ? [name] : []));
-  }
-
-  /** Whether some of this name wait. */
-  isBusy(name: string): boolean {
-    return (this.#lanes.get(name)?.waiting.size ?? 0) > 0;
   }
 
   /** @returns whether `task` may start; otherwise it waits until {@link leave} names it */
@@ -42,9 +50,9 @@ export class NameLimits<Task extends Named> {
     const limit = this.#limitOf(task.name);
     if (limit === undefined) return true;
     let lane = this.#lanes.get(task.name);
-    if (lane === undefined) this.#lanes.set(task.name, (lane = { running: 0, waiting: new Set() }));
-    if (lane.running < limit) {
-      lane.running += 1;
+    if (lane === undefined) this.#lanes.set(task.name, (lane = { running: new Set(), waiting: new Set() }));
+    if (lane.running.size < limit) {
+      lane.running.add(task);
       return true;
     }
     lane.waiting.add(task);
@@ -52,29 +60,28 @@ export class NameLimits<Task extends Named> {
     return false;
   }
 
-  /** A task that had started has ended. @returns the one that takes its place, and has to be started */
-  leave({ name }: Named): Task | undefined {
-    const lane = this.#lanes.get(name);
-    if (lane === undefined) return undefined;
-    const [next] = lane.waiting;
-    if (next !== undefined) {
-      this.#remove(lane, next);
-      return next;
-    }
-    lane.running -= 1;
-    if (lane.running === 0) this.#lanes.delete(name);
-    return undefined;
-  }
-
-  /** It shall not start. @returns whether it was waiting */
-  giveUp(task: Task): boolean {
+  /**
+   * It runs no more, or shall not start any more. Does nothing for one that has left.
+   * @returns the one that takes its place, and has to be started
+   */
+  leave(task: Task): Task | undefined {
     const lane = this.#lanes.get(task.name);
-    return lane?.waiting.has(task) === true && this.#remove(lane, task);
+    if (lane === undefined) return undefined;
+    if (lane.waiting.has(task)) this.#waitsNoMore(lane, task);
+    if (!lane.running.delete(task)) return undefined;
+    const [next] = lane.waiting;
+    if (next === undefined) {
+      if (lane.running.size === 0) this.#lanes.delete(task.name);
+      return undefined;
+    }
+    lane.running.add(next);
+    this.#waitsNoMore(lane, next);
+    return next;
   }
 
-  #remove(lane: Lane<Task>, task: Task): true {
+  #waitsNoMore(lane: Lane<Task>, task: Task): void {
     lane.waiting.delete(task);
     this.#waiting -= 1;
-    return true;
+    if (lane.waiting.size === 0) this.#onNoneWaits();
   }
 }

@@ -1,4 +1,7 @@
+import { InvalidInputError } from '../../libs/db/stores.ts';
 import type { ClaimRecord, ExecutionStore, Outcome, OutcomeResult } from '../../libs/db/stores.ts';
+import type { Logger } from '../../libs/runtime/logger.ts';
+import { errorText } from './attempt-end.ts';
 import type { Availability } from './availability.ts';
 import { OpenRecords } from './open-records.ts';
 
@@ -19,8 +22,9 @@ interface Queued {
  * in flight.
  */
 export class OutcomeWriter {
-  readonly #store: ExecutionStore;
+  readonly #store: Pick<ExecutionStore, 'finish'>;
   readonly #availability: Availability;
+  readonly #logger: Logger;
   readonly #onSettled: (outcome: Outcome, result: OutcomeResult) => void;
   readonly #records = new OpenRecords();
   readonly #giveUp = new AbortController();
@@ -29,12 +33,14 @@ export class OutcomeWriter {
 
   /** @param options.onSettled called for each outcome once the database has answered for it */
   constructor(options: {
-    store: ExecutionStore;
+    store: Pick<ExecutionStore, 'finish'>;
     availability: Availability;
+    logger: Logger;
     onSettled: (outcome: Outcome, result: OutcomeResult) => void;
   }) {
     this.#store = options.store;
     this.#availability = options.availability;
+    this.#logger = options.logger;
     this.#onSettled = options.onSettled;
   }
 
@@ -74,20 +80,50 @@ export class OutcomeWriter {
       await Promise.resolve();
       while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
         const batch = this.#queue.slice(0, MAX_BATCH);
-        const outcomes = batch.map(({ outcome }) => outcome);
-        const settled = batch.filter(({ last }) => last).map(({ outcome }) => outcome);
-        const results = await this.#availability.untilAvailable(
-          'finish',
-          () => this.#store.finish(outcomes, settled),
-          this.#giveUp.signal,
-        );
+        const results = await this.#finishAsFarAsPossible(batch);
         if (results === undefined) return;
         this.#queue = this.#queue.slice(batch.length);
-        outcomes.forEach((outcome, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
+        batch.forEach(({ outcome }, i) => this.#onSettled(outcome, results[i] ?? 'refused'));
       }
     } finally {
       // In the same turn in which the queue was found empty: what is written next starts a flush of its own.
       this.#flushing = undefined;
     }
+  }
+
+  /** Undefined where it was given up. */
+  async #finish(batch: readonly Queued[]): Promise<OutcomeResult[] | undefined> {
+    const outcomes = batch.map(({ outcome }) => outcome);
+    const settled = batch.filter(({ last }) => last).map(({ outcome }) => outcome);
+    return this.#availability.untilAvailable(
+      'finish',
+      () => this.#store.finish(outcomes, settled),
+      this.#giveUp.signal,
+    );
+  }
+
+  /** The same; what the database does not take of an outcome costs only its own attempt, which has failed for good. */
+  async #finishAsFarAsPossible(batch: readonly Queued[]): Promise<OutcomeResult[] | undefined> {
+    try {
+      return await this.#finish(batch);
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      const [first] = batch;
+      if (batch.length === 1 && first !== undefined) return this.#finish([this.#failed(first, error)]);
+    }
+    const results: OutcomeResult[] = [];
+    for (const queued of batch) {
+      const result = await this.#finishAsFarAsPossible([queued]);
+      if (result === undefined) return undefined;
+      results.push(...result);
+    }
+    return results;
+  }
+
+  #failed({ outcome, last }: Queued, { name, message: reason }: InvalidInputError): Queued {
+    const { id: taskId, attempt, end } = outcome;
+    this.#logger.warn({ taskId, attempt, end: end.kind, reason }, 'Outcome cannot be stored: event failed');
+    const message = errorText(`how it ended cannot be stored: ${reason}`);
+    return { outcome: { ...outcome, end: { kind: 'FAILED', error: { name, message } } }, last };
   }
 }

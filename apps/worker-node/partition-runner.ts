@@ -79,6 +79,12 @@ export class PartitionRunner {
     return [...this.#held.values()];
   }
 
+  /** Still the same: the keeper's messages are copies, and one may have come while a claim was under way. */
+  holds({ partition, epoch, incarnation }: Held): boolean {
+    const held = this.#held.get(partition);
+    return held?.epoch === epoch && held.incarnation === incarnation;
+  }
+
   /** The id of the claim that has been sent and not answered. */
   get claimInFlight(): string | undefined {
     return this.#claimInFlight;
@@ -192,7 +198,7 @@ export class PartitionRunner {
     if (othersRun || held === this.#held) this.#othersRun = othersRun;
     for (const { partition, dueAtMs } of due) {
       const part = held.get(partition);
-      if (part === undefined || !this.#holds(part)) continue;
+      if (part === undefined || !this.holds(part)) continue;
       this.#due.expect(partition, dueAtMs);
       this.#positions.back(partition, dueAtMs);
     }
@@ -252,7 +258,7 @@ export class PartitionRunner {
     executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
     if (result.tasks.length >= limit)
       for (const part of held)
-        if (this.#holds(part))
+        if (this.holds(part))
           this.#due.presumeDue(part.partition, this.#positions.of(part.partition)?.dueAtMs ?? -Infinity);
     const stood = new Set(result.held);
     const lost = held.filter((part) => !stood.has(part.partition));
@@ -261,7 +267,7 @@ export class PartitionRunner {
 
   #fenceLost(lost: readonly Held[]): void {
     for (const part of lost) {
-      if (!this.#holds(part)) continue;
+      if (!this.holds(part)) continue;
       this.#held.delete(part.partition);
       this.#due.drop(part.partition);
       this.#positions.drop(part.partition);
@@ -271,12 +277,6 @@ export class PartitionRunner {
       'Partitions owned by another worker by now',
     );
     this.#options.onFenceLost(lost);
-  }
-
-  /** Still the same: the keeper's messages are copies, and one may have come while a claim was under way. */
-  #holds({ partition, epoch, incarnation }: Held): boolean {
-    const held = this.#held.get(partition);
-    return held?.epoch === epoch && held.incarnation === incarnation;
   }
 
   #forgetHeld(partitions: readonly number[]): void {

@@ -101,6 +101,7 @@ export class Worker {
       clock,
       random,
       logger,
+      holds: (task) => !this.#draining && this.#runner.holds(task),
       onFree: () => this.#runner.wake(),
       onNameFree: () => this.#runner.expectWork('*', -Infinity),
       onTurnOver: (partition) => {
@@ -118,7 +119,10 @@ export class Worker {
       clock,
       random,
       logger,
-      onFenceLost: (parts) => this.#keeper.fenceLost(parts),
+      onFenceLost: (parts) => {
+        this.#executor.handBackNotHeld();
+        this.#keeper.fenceLost(parts);
+      },
     });
     this.#reconciler = new Reconciler({
       store,
@@ -226,6 +230,7 @@ export class Worker {
   #setHeld(held: readonly Held[]): void {
     if (this.#draining) return;
     this.#runner.setHeld(held);
+    this.#executor.handBackNotHeld();
     this.#sayPartitions();
   }
 

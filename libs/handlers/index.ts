@@ -74,8 +74,9 @@ export class RetryLater extends Error {
   override name = 'RetryLater';
   readonly afterMs: number;
   constructor({ afterMs }: { readonly afterMs: number }) {
-    if (!(afterMs >= 0 && afterMs <= MAX_RETRY_LATER_MS))
-      throw new RangeError(`afterMs must be from 0 to ${MAX_RETRY_LATER_MS}`);
+    // Modules in JavaScript may give anything, of which much compares as a number.
+    if (typeof afterMs !== 'number' || !(afterMs >= 0 && afterMs <= MAX_RETRY_LATER_MS))
+      throw new RangeError(`afterMs must be a number from 0 to ${MAX_RETRY_LATER_MS}`);
     super(`to be tried again in ${afterMs} ms`);
     this.afterMs = afterMs;
   }
@@ -93,12 +94,15 @@ export interface HandlerDefinition<Schema extends TSchema> {
   readonly payload?: Schema;
   /** For attempts of tasks that do not say it themselves. */
   readonly timeoutMs?: number;
-  /** How many tasks of this name one worker runs at a time, at most. In threads: as many as it has cores, where not given. */
+  /**
+   * How many tasks of this name one worker runs at a time, at most; one that does not heed its signal counts no more a second
+   * after it was told. In threads: as many as it has cores, where not given.
+   */
   readonly concurrency?: number;
   /**
    * `thread`: `run` is called in a thread, which loads the module again, and handles one task at a time, one after
-   * another. A handler that computes then holds up nothing else; and one that has not ended a second after its signal was
-   * aborted, for whatever reason and deaf or not, is ended with its thread.
+   * another. A handler that computes then holds up nothing else; and one that has not ended a tenth of a second after its time
+   * was up, or a second after its signal was aborted for another reason, deaf or not, is ended with its thread.
    */
   readonly isolation?: 'thread';
   /**

@@ -96,7 +96,22 @@ describe('a definition', () => {
 
   it('of when to try again names a time', () => {
     expect(new RetryLater({ afterMs: 5 }).afterMs).toBe(5);
-    expect(() => new RetryLater({ afterMs: -1 })).toThrow(RangeError);
-    expect(() => new RetryLater({ afterMs: NaN })).toThrow(RangeError);
+    expect(new RetryLater({ afterMs: 0 }).afterMs).toBe(0);
+  });
+
+  it.each([
+    [-1],
+    [NaN],
+    [Infinity],
+    [366 * 86_400_000],
+    [null],
+    [''],
+    ['5'],
+    [true],
+    [[]],
+    [[5]],
+    [undefined],
+  ])('of when to try again is no time: %j', (afterMs) => {
+    expect(() => new RetryLater({ afterMs: afterMs as number })).toThrow(RangeError);
   });
 });

@@ -10,7 +10,7 @@ import { keptLog } from '../../../libs/testing/kept-log.ts';
 import { ManualClock } from '../../../libs/testing/manual-clock.ts';
 import { AttemptContext } from '../attempt-context.ts';
 import { GIVE_UP_MS } from '../attempt-end.ts';
-import { ThreadPool } from './thread-pool.ts';
+import { ThreadPool, TIMEOUT_GRACE_MS } from './thread-pool.ts';
 
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
@@ -151,7 +151,11 @@ describe('a handler in threads', () => {
     expect(clock.pending).toBe(1); // The idle thread's end, and no kill.
   });
 
-  it('is ended where it does not heed that, computing as it may, and another thread takes its place', async () => {
+  it.each([
+    ['timeout', TIMEOUT_GRACE_MS],
+    ['cancelled', GIVE_UP_MS],
+    ['lost', GIVE_UP_MS],
+  ] as const)('is ended where it does not heed %s, and another takes its place', async (reason, graceMs) => {
     await handles(
       `({ payload }, { progress }) => { progress(0); while (payload === 'busy'); return calls; }`,
       {
@@ -160,11 +164,12 @@ describe('a handler in threads', () => {
     );
     const { abort, ended } = attempt('busy');
     await eventually('it runs', () => progress.length > 0, { withinMs: 10_000 });
-    abort.abort(ABORTED);
-    await clock.advance(GIVE_UP_MS - 1);
-    expect(pool.started).toBe(1);
+    const aborted = new AttemptAbortedError(reason);
+    abort.abort(aborted);
+    await clock.advance(graceMs - 1);
+    expect(log.said).toEqual([]);
     await clock.advance(1);
-    await expect(ended).rejects.toBe(ABORTED);
+    await expect(ended).rejects.toBe(aborted);
     expect(log.said).toContain('Event does not heed its signal: ending its thread');
     expect(await result('idle')).toBe(0);
   });
@@ -247,7 +252,7 @@ describe('a handler in threads', () => {
       withinMs: 10_000,
     });
     abort.abort(ABORTED);
-    await clock.advance(GIVE_UP_MS);
+    await clock.advance(TIMEOUT_GRACE_MS);
     await expect(ended).rejects.toBe(ABORTED);
   });
 });

@@ -14,6 +14,8 @@ const LOAD_DEADLINE_MS = 30_000;
 /** After so long without an attempt a thread is ended. */
 const IDLE_MS = 60_000;
 const MAX_HEAP_MB = 512;
+/** A handler whose time is up, and that heeds its signal, may clean up for so long. */
+export const TIMEOUT_GRACE_MS = 100;
 
 export interface ThreadPoolOptions {
   /** The handler's module. */
@@ -34,8 +36,8 @@ export interface ThreadPoolOptions {
  * loading ──▶ running an attempt ◀──▶ idle ──(a minute later)──▶ ended
  *                    └──(killed, or died)────────────────────────▲
  * ```
- * A thread whose attempt was aborted, and that still runs it GIVE_UP_MS later, is killed; in its place another is started when
- * there is something to run. As many attempts run at a time as the caller lets: `size` at most.
+ * A thread whose attempt was aborted, and that still runs it GIVE_UP_MS later, or TIMEOUT_GRACE_MS after its time was up, is
+ * killed; in its place another is started when there is something to run. As many attempts run at a time as the caller lets: `size` at most.
  */
 export class ThreadPool {
   readonly size: number;
@@ -117,9 +119,11 @@ export class ThreadPool {
     const { signal, log } = context;
     let kill: Timer | undefined;
     const onAbort = () => {
-      const { reason } = signal as { reason: unknown };
-      thread.abort(reason instanceof AttemptAbortedError ? reason.reason : 'cancelled');
-      kill = this.#options.clock.schedule(GIVE_UP_MS, () => {
+      const { reason: thrown } = signal as { reason: unknown };
+      const reason = thrown instanceof AttemptAbortedError ? thrown.reason : 'cancelled';
+      thread.abort(reason);
+      const graceMs = reason === 'timeout' ? TIMEOUT_GRACE_MS : GIVE_UP_MS;
+      kill = this.#options.clock.schedule(graceMs, () => {
         log.warn('Event does not heed its signal: ending its thread');
         void thread.end();
       });
