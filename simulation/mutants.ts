@@ -558,7 +558,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what is to be made again later is charged',
     safeguard: 'RetryLater costs no failure',
     file: 'apps/worker-node/attempt-end.ts',
-    find: "if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };",
+    find: "if (isRetryLater(thrown)) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };",
     replace: '',
   },
   {
@@ -586,7 +586,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'PermanentFailure is tried again',
     safeguard: 'what will never succeed has failed at once',
     file: 'apps/worker-node/attempt-end.ts',
-    find: "if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error };",
+    find: "if (isPermanentFailure(thrown)) return { kind: 'FAILED', error };",
     replace: '',
   },
 ];

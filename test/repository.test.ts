@@ -15,7 +15,7 @@ const captures = (text: string, pattern: RegExp) =>
 /** Their default is the machine's name. */
 const BY_HOST_NAME = ['WORKER_ID', 'CONTROLLER_ID'];
 /** Fixed by docker-compose.yml or the image: of no use in an .env. */
-const FIXED_IN_CONTAINERS = ['DATABASE_URL', 'ZOOKEEPER_CONNECT', 'HOST', 'HANDLERS_DIR', ...BY_HOST_NAME];
+const FIXED_IN_CONTAINERS = ['DATABASE_URL', 'ZOOKEEPER_CONNECT', 'HOST', ...BY_HOST_NAME];
 
 /** The `$ curl …` calls of a document as requests to the API, each with what is shown as its answer. */
 function curlCalls(text: string) {

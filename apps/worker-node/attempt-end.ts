@@ -4,7 +4,7 @@ import type { Random } from '../../libs/core/random.ts';
 import { afterFailure } from '../../libs/core/task.ts';
 import type { Json } from '../../libs/core/task.ts';
 import type { AttemptEnd, AttemptError, ClaimedTask } from '../../libs/db/stores.ts';
-import { AttemptAbortedError, PermanentFailure, RetryLater } from '../../libs/handlers/index.ts';
+import { AttemptAbortedError, isPermanentFailure, isRetryLater } from '../../libs/handlers/index.ts';
 import type { AttemptContext } from './attempt-context.ts';
 import type { Handler } from './handlers/handler.ts';
 
@@ -64,9 +64,9 @@ export async function runHandler(run: HandlerRun): Promise<HandlerEnd> {
 
 /** What an attempt whose handler threw has come to. */
 export function endOfThrown(thrown: unknown, task: Chances, random: Pick<Random, 'next'>): AttemptEnd {
-  if (thrown instanceof RetryLater) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
+  if (isRetryLater(thrown)) return { kind: 'HANDED_BACK', delayMs: thrown.afterMs };
   const error = toAttemptError(thrown);
-  if (thrown instanceof PermanentFailure) return { kind: 'FAILED', error };
+  if (isPermanentFailure(thrown)) return { kind: 'FAILED', error };
   const next = afterFailure(task.failures, task.policy, random);
   return next.status === 'FAILED'
     ? { kind: 'FAILED', error }

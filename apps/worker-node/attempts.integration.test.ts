@@ -295,4 +295,25 @@ describe('tasks of one name', () => {
     await bench.startWorker({ ...ALL, id: 'w2', epoch: 2, handledNames: ['unknown'] });
     expect(await bench.ended(unknown)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
   });
+
+  it('wait in the partitions of a worker that lacks their handler, until it is replaced by one that has it', async () => {
+    await bench.startWorker({ id: 'w1', partitions: [0, 1], handledNames: ['known', 'special'] });
+    const { worker: lacking } = await bench.startWorker({
+      ...{ id: 'w2', partitions: [2, 3], handledNames: ['known'] },
+    });
+    const submitted = (name: string) => Promise.all([0, 1, 2, 3].map((part) => bench.submitTo(part, name)));
+    const special = await submitted('special');
+    const known = await submitted('known');
+    for (const { id } of [...special.slice(0, 2), ...known])
+      expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    const waiting = special.slice(2);
+    for (const { id } of waiting)
+      expect(await bench.tasks.get(id)).toMatchObject({ status: 'PENDING', attempt: 0 });
+    await lacking.stop();
+    await bench.startWorker({
+      ...{ id: 'w3', partitions: [2, 3], epoch: 2, handledNames: ['known', 'special'] },
+    });
+    for (const { id } of waiting)
+      expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, workerId: 'w3' });
+  });
 });

@@ -12,11 +12,15 @@ import { KeeperClient } from './keeper/keeper-client.ts';
 import { Worker } from './worker.ts';
 
 const DAY_MS = 86_400_000;
+const ONLY_THESE = 'those are .ts, .mts, .js and .mjs files, which lie in no folder within it';
 
 await runAppProcess('worker-node', async ({ logger, stopping, onClose }) => {
   const config = readWorkerConfig(process.env);
   const { HANDLERS_DIR } = config;
-  const handlers = await loadHandlers(resolve(HANDLERS_DIR), HANDLERS_DIR === settings.HANDLERS_DIR.default);
+  const mayBeMissing = HANDLERS_DIR === settings.HANDLERS_DIR.default;
+  const { handlers, ignored } = await loadHandlers(resolve(HANDLERS_DIR), mayBeMissing);
+  if (ignored.length > 0)
+    logger.warn({ ignored }, `not read as handlers from ${HANDLERS_DIR}: ${ONLY_THESE}`);
   if (handlers.size > 0) logger.info({ names: [...handlers.keys()] }, `handlers loaded from ${HANDLERS_DIR}`);
   const registry = handlerRegistry({
     ...{ clock: systemClock, logger },

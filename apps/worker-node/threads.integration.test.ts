@@ -32,7 +32,7 @@ describe('a handler in a thread that computes without end', () => {
          run({ payload }, { progress }) { progress(0, 'computing'); for (; payload !== 'short';); return 'done'; },
        });`,
     );
-    const own = (await loadHandlers(directory, false)).values();
+    const own = (await loadHandlers(directory, false)).handlers.values();
     registry = handlerRegistry({ clock: systemClock, logger: keptLog().logger, own, others: 'log' });
   });
   afterEach(async () => {

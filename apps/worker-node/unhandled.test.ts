@@ -24,12 +24,15 @@ it('tasks without a handler are counted, and told of when that changes, or now a
   waiting = [{ name: 'unknown', count: 2 }];
   await unhandled.runOnce();
   await unhandled.runOnce();
-  expect(said).toEqual(['Events wait for a handler that this worker does not have']);
+  expect(said).toEqual([
+    'Events wait for a handler that this worker does not have: until it is replaced by one that has, or their partitions ' +
+      'move to one; all workers should have the same handlers',
+  ]);
   await clock.advance(600_000);
   await unhandled.runOnce();
   expect(said).toHaveLength(2);
   waiting = [];
   await unhandled.runOnce();
   await unhandled.runOnce();
-  expect(said.slice(2)).toEqual(['No event waits for a handler any more']);
+  expect(said.slice(2)).toEqual(['No event of this worker’s partitions waits for a handler any more']);
 });

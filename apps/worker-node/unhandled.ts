@@ -5,6 +5,8 @@ import type { Logger } from '../../libs/runtime/logger.ts';
 export const UNHANDLED_LOOK_MS = 30_000;
 /** Said anew so often though nothing has changed. */
 const SAY_MS = 600_000;
+const REMEDY =
+  'until it is replaced by one that has, or their partitions move to one; all workers should have the same handlers';
 
 export interface UnhandledOptions {
   readonly store: Pick<ExecutionStore, 'unhandled'>;
@@ -34,11 +36,11 @@ export class Unhandled {
     if (found === this.#said && (names.length === 0 || nowMs - this.#saidAtMs < SAY_MS)) return;
     this.#said = found;
     this.#saidAtMs = nowMs;
-    if (names.length === 0) logger.info('No event waits for a handler any more');
+    if (names.length === 0) logger.info('No event of this worker’s partitions waits for a handler any more');
     else
       logger.warn(
         { waiting: Object.fromEntries(names.map(({ name, count }) => [name, count])) },
-        'Events wait for a handler that this worker does not have',
+        `Events wait for a handler that this worker does not have: ${REMEDY}`,
       );
   }
 }

@@ -69,6 +69,10 @@ export class AttemptAbortedError extends Error {
   }
 }
 
+/** The same in every copy of this module that a process may have loaded, of which `instanceof` knows but one. */
+const RETRY_LATER = Symbol.for('partitioned-task-scheduler/retry-later');
+const PERMANENT_FAILURE = Symbol.for('partitioned-task-scheduler/permanent-failure');
+
 /** Thrown by a handler: try again, not sooner than in `afterMs`. No failure is charged for it. */
 export class RetryLater extends Error {
   override name = 'RetryLater';
@@ -80,11 +84,27 @@ export class RetryLater extends Error {
     super(`to be tried again in ${afterMs} ms`);
     this.afterMs = afterMs;
   }
+  get [RETRY_LATER](): true {
+    return true;
+  }
 }
 
 /** Thrown by a handler: no attempt will succeed. The task is FAILED at once. */
 export class PermanentFailure extends Error {
   override name = 'PermanentFailure';
+  get [PERMANENT_FAILURE](): true {
+    return true;
+  }
+}
+
+/** Whether it is one, of whichever copy of this module. */
+export function isRetryLater(thrown: unknown): thrown is RetryLater {
+  return isBranded(thrown, RETRY_LATER);
+}
+
+/** Whether it is one, of whichever copy of this module. */
+export function isPermanentFailure(thrown: unknown): thrown is PermanentFailure {
+  return isBranded(thrown, PERMANENT_FAILURE);
 }
 
 export interface HandlerDefinition<Schema extends TSchema> {
@@ -143,7 +163,11 @@ export function defineHandler<Schema extends TSchema = ReturnType<typeof Type.Un
 
 /** Whether `value` was made by {@link defineHandler}. */
 export function isHandler(value: unknown): value is AnyHandler {
-  return typeof value === 'object' && value !== null && DEFINED in value;
+  return isBranded(value, DEFINED);
+}
+
+function isBranded(value: unknown, brand: symbol): boolean {
+  return typeof value === 'object' && value !== null && brand in value;
 }
 
 function requireWholeNumber(what: string, value: number | undefined, most: number): void {

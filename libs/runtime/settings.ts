@@ -51,7 +51,7 @@ export const settings = {
   }),
   DEFAULT_HANDLER: oneOf({
     description:
-      'What becomes of tasks without a handler: log completes them with a log line, none leaves them to other workers',
+      'What becomes of tasks without a handler: log completes them with a log line, none lets them wait for a worker that has one',
     default: 'log',
     values: ['log', 'none'],
   }),

@@ -27,14 +27,16 @@ export const LATER_MS = 700;
 /** The handler of all tasks, which tells `safety` what it does. */
 export function simulatedHandler(process: WorkerProcess, safety: Safety): Handler {
   return {
-    async run(payload, { id, attempt, signal }) {
+    async run(payload, { id, attempt, signal, progress }) {
       const { sleepMs, fail, stuckMs, later, permanent, heedless } = payload as unknown as Behaviour;
       const { clock } = process.main;
       safety.handlerStarted(process, id, attempt);
       let end: HandlerEnd = 'threw';
       try {
+        progress(0, `attempt ${attempt}`);
         if (stuckMs > 0) await sleep(clock, stuckMs);
         if (sleepMs > 0) await sleep(clock, sleepMs, heedless ? undefined : signal);
+        progress(1);
         if (!heedless) signal.throwIfAborted();
         if (!heedless && attempt <= later) throw new RetryLater({ afterMs: LATER_MS });
         if (!heedless && attempt <= later + fail)

@@ -5,6 +5,7 @@ export interface Task {
   readonly id: number;
   readonly status: string;
   readonly workerId?: string | null;
+  readonly result?: unknown;
 }
 
 export class ApiClient {

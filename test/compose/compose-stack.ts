@@ -10,6 +10,8 @@ export interface ComposeStackOptions {
   readonly project: string;
   /** Compose files, each laid over those before. */
   readonly files: readonly string[];
+  /** What .env could say. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface LogLine {
@@ -27,18 +29,18 @@ export class ComposeStack {
   readonly #command: readonly string[];
   readonly #env: NodeJS.ProcessEnv;
 
-  private constructor(command: readonly string[], port: number) {
+  private constructor(command: readonly string[], port: number, env: Readonly<Record<string, string>>) {
     this.#command = command;
-    this.#env = { ...process.env, PORT: String(port) };
+    this.#env = { ...process.env, ...env, PORT: String(port) };
     this.url = `http://127.0.0.1:${port}`;
   }
 
   /** @throws Error where this machine has no compose */
-  static async create({ project, files }: ComposeStackOptions): Promise<ComposeStack> {
+  static async create({ project, files, env = {} }: ComposeStackOptions): Promise<ComposeStack> {
     const compose = await findCompose();
     if (compose === undefined) throw new Error('neither docker compose nor docker-compose');
     const command = [...compose, '-p', project, ...files.flatMap((file) => ['-f', file])];
-    return new ComposeStack(command, await findApiPort('127.0.0.1', 0));
+    return new ComposeStack(command, await findApiPort('127.0.0.1', 0), env);
   }
 
   /**

@@ -1,3 +1,6 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { ApiClient } from './api-client.ts';
@@ -5,20 +8,34 @@ import { ComposeStack } from './compose-stack.ts';
 
 const PARTITIONS = 64;
 const UP = { withinMs: 120_000, everyMs: 250 };
+const HANDLER = `
+  import { defineHandler } from 'partitioned-task-scheduler/handlers';
+  export default defineHandler({ name: 'mounted', run: () => ({ mounted: 42 }) });`;
 const names = (phase: string) => Array.from({ length: 100 }, (_, index) => `${phase}-${index}`);
 
 describe('the containers', () => {
   let stack: ComposeStack;
   let api: ApiClient;
 
+  let handlers: string;
+
   beforeAll(async () => {
-    stack = await ComposeStack.create({ project: 'scheduler-compose-test', files: ['docker-compose.yml'] });
+    handlers = await mkdtemp(join(tmpdir(), 'handlers-'));
+    // For the user in the container.
+    await chmod(handlers, 0o755);
+    stack = await ComposeStack.create({
+      ...{ project: 'scheduler-compose-test', files: ['docker-compose.yml'] },
+      env: { HANDLERS_DIR: handlers },
+    });
     api = new ApiClient(stack.url);
     await stack.down();
     await stack.run('up', '-d', '--build');
     await eventually('the API is ready', () => api.isReady(), UP);
   });
-  afterAll(() => stack.down());
+  afterAll(async () => {
+    await stack.down();
+    await rm(handlers, { recursive: true });
+  });
 
   /** Resolves once `count` workers own all partitions, none of them over one more than another. */
   async function spreadOver(count: number): Promise<void> {
@@ -67,6 +84,14 @@ describe('the containers', () => {
     const [left] = [...(await api.ownership())];
     const [container = ''] = (await stack.run('ps', '-q', 'worker-node')).trim().split('\n');
     expect(left).toEqual([container.slice(0, 12), PARTITIONS]);
+  });
+
+  it('run a handler that was put into the folder of handlers, once the workers have been restarted', async () => {
+    await writeFile(join(handlers, 'mounted.ts'), HANDLER, { mode: 0o644 });
+    await stack.run('restart', 'worker-node');
+    const [id = NaN] = await api.submit(['mounted']);
+    await eventually('it is completed', async () => isCompleted(await api.task(id)), UP);
+    expect(await api.task(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, result: { mounted: 42 } });
   });
 });
 

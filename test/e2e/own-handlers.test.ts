@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../../libs/testing/eventually.ts';
@@ -6,17 +7,30 @@ import { ClusterUnderTest } from './cluster-under-test.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 
+/** It starts two things that end with its signal, and awaits one after the other. */
+const stray = (name: string, isolation: string) => `
+  import { defineHandler } from 'partitioned-task-scheduler/handlers';
+  const until = (signal: AbortSignal, what: string) => new Promise<void>((_, reject) =>
+    signal.addEventListener('abort', () => reject(new Error(what + ' was aborted'))));
+  export default defineHandler({ name: '${name}', ${isolation} timeoutMs: 100, async run(_, { signal }) {
+    const [first, second] = [until(signal, 'the first'), until(signal, 'the second')];
+    await first; await second;
+  } });`;
+
 describe('handlers of one’s own', () => {
   let directory: string;
   let cluster: ClusterUnderTest;
   let readme: string;
   beforeAll(async () => {
     readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8');
-    // Within the package, whose name its handlers import from.
-    await mkdir(join(REPOSITORY, '.data'), { recursive: true });
-    directory = await mkdtemp(join(REPOSITORY, '.data', 'handlers-'));
+    directory = await mkdtemp(join(tmpdir(), 'handlers-'));
     const [, module = ''] = /^\$ cat > handlers\/greet\.ts\n([^]*?)^\$ /m.exec(readme) ?? [];
     await writeFile(join(directory, 'greet.ts'), module);
+    for (const [name, isolation] of [
+      ['stray', ''],
+      ['stray-in-a-thread', `isolation: 'thread',`],
+    ] as const)
+      await writeFile(join(directory, `${name}.ts`), stray(name, isolation));
     cluster = await ClusterUnderTest.start({ workers: 1, env: { HANDLERS_DIR: directory } });
   });
   afterAll(async () => {
@@ -40,7 +54,7 @@ describe('handlers of one’s own', () => {
   });
 
   it('that do not load keep a worker from starting, which says why in one line', async () => {
-    const broken = await mkdtemp(join(REPOSITORY, '.data', 'handlers-'));
+    const broken = await mkdtemp(join(tmpdir(), 'handlers-'));
     try {
       await writeFile(join(broken, 'broken.ts'), 'export default 1;');
       const worker = cluster.startWorker('broken', { HANDLERS_DIR: broken });
@@ -49,5 +63,19 @@ describe('handlers of one’s own', () => {
     } finally {
       await rm(broken, { recursive: true, force: true });
     }
+  });
+
+  it('that leave a promise to nobody end the worker, which says by which error; or, in a thread, only their attempt', async () => {
+    const { id } = await cluster.submit({ name: 'stray-in-a-thread', maxAttempts: 1 });
+    expect(await cluster.ended(id, 20_000)).toMatchObject({ status: 'FAILED', attempt: 1 });
+    const worker = cluster.app('worker-1');
+    expect(worker.running).toBe(true);
+    await cluster.submit({ name: 'stray' });
+    expect(await worker.exit()).toBe(1);
+    const last = worker.lines.filter(({ level }) => level === 'fatal');
+    expect(last).toMatchObject([
+      { msg: 'unexpected fault: ending', fields: { err: { message: 'the second was aborted' } } },
+    ]);
+    expect(JSON.stringify(last)).toContain('stray.ts');
   });
 });

@@ -1,4 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { ClusterUnderTest } from '../e2e/cluster-under-test.ts';
 import type { HandlerStart } from '../e2e/cluster-under-test.ts';
@@ -6,19 +9,30 @@ import { ClaimWitness } from './claim-witness.ts';
 
 const TASKS = 200;
 const HANDLER_MS = 40;
-/** A timer and the time of a log line are in whole milliseconds. */
-const ROUNDING_MS = 2;
+/** Its worker logs its start, it logs its end. */
+const HANDLER = `
+  import { defineHandler } from 'partitioned-task-scheduler/handlers';
+  export default defineHandler({ name: 'of-a-line', async run(_, { sleep, log }) {
+    try { await sleep(${HANDLER_MS}); } finally { log.info('Ended'); }
+  } });`;
+const attemptOf = ({ taskId, attempt }: { taskId: number; attempt: number }) => `${taskId}/${attempt}`;
 
 describe('the serial tasks of a few keys', () => {
+  let directory: string;
   let cluster: ClusterUnderTest | undefined;
   let witness: ClaimWitness | undefined;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'handlers-'));
+    await writeFile(join(directory, 'of-a-line.ts'), HANDLER);
+  });
   afterEach(async () => {
     await witness?.close();
     await cluster?.stop();
+    await rm(directory, { recursive: true });
   });
 
   it('run one at a time and in order, through a rebalance, a stop and a death of their workers', async () => {
-    const here = (cluster = await ClusterUnderTest.start({ workers: 3 }));
+    const here = (cluster = await ClusterUnderTest.start({ workers: 3, env: { HANDLERS_DIR: directory } }));
     witness = await ClaimWitness.install(here.databaseUrl);
     const keys = Array.from({ length: 8 }, (_, i) => `account-${i}`);
     const partitions = new Map<string, number>();
@@ -29,7 +43,7 @@ describe('the serial tasks of a few keys', () => {
         const line: number[] = [];
         lines.set(key, line);
         for (let i = 0; i < TASKS; i++) {
-          const task = { name: 'demo', key, serial: true, payload: { sleepMs: HANDLER_MS } };
+          const task = { name: 'of-a-line', key, serial: true };
           const { id, partitionId } = await here.submit(task);
           line.push(id);
           partitions.set(key, partitionId);
@@ -67,14 +81,18 @@ describe('the serial tasks of a few keys', () => {
 
     for (const line of lines.values())
       expect(await here.ended(line.at(-1) ?? 0, 60_000)).toMatchObject({ status: 'COMPLETED' });
+    const endedAtMs = endsOf(here);
     for (const [key, line] of lines) {
       const starts = startsIn(key);
       const order = starts.map(({ taskId }) => taskId).filter((id, i, all) => id !== all[i - 1]);
       expect(order, key).toEqual(line);
       for (const [i, start] of starts.entries()) {
         const before = starts[i - 1];
-        if (before === undefined || before.taskId === start.taskId) continue;
-        expect(start.timeMs - before.timeMs, key).toBeGreaterThanOrEqual(HANDLER_MS - ROUNDING_MS);
+        if (before === undefined) continue;
+        const beforeEndedAtMs = endedAtMs.get(attemptOf(before));
+        if (beforeEndedAtMs !== undefined) expect(start.timeMs, key).toBeGreaterThanOrEqual(beforeEndedAtMs);
+        // What a worker had in hand as it died has no end: its next attempt begins a lease later.
+        else expect([before.worker, before.taskId]).toEqual([killed, start.taskId]);
       }
     }
     const workersOf = (key: string) => new Set(startsIn(key).map(({ worker }) => worker)).size;
@@ -85,3 +103,11 @@ describe('the serial tasks of a few keys', () => {
     expect(await witness.violations()).toEqual([]);
   });
 });
+
+/** When each attempt's handler ended. */
+function endsOf({ apps }: ClusterUnderTest): Map<string, number> {
+  const lines = [...apps.values()].flatMap((app) => app.lines).filter(({ msg }) => msg === 'Ended');
+  return new Map(
+    lines.map(({ fields, timeMs }) => [attemptOf(fields as { taskId: number; attempt: number }), timeMs]),
+  );
+}

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -17,6 +17,7 @@ describe('the handlers of a directory', () => {
   const write = (file: string, text: string) => writeFile(join(directory, file), text);
   const handler = (name: string) =>
     `import { defineHandler } from '${HANDLERS}'; export default defineHandler({ name: '${name}', run() {} });`;
+  const loaded = async () => [...(await loadHandlers(directory, false)).handlers.keys()];
   const refusal = async (mayBeMissing = false) => {
     const error: unknown = await loadHandlers(directory, mayBeMissing).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(StartupError);
@@ -27,23 +28,31 @@ describe('the handlers of a directory', () => {
     await write('a.ts', `${handler('first')} const typed: number = 1; void typed;`);
     await write('b.mjs', handler('second'));
     await write('c.js', handler('third'));
-    expect([...(await loadHandlers(directory, false)).keys()]).toEqual(['first', 'second', 'third']);
+    expect(await loaded()).toEqual(['first', 'second', 'third']);
   });
 
   it('are not its types, tests, notes and what begins with a dot or an underscore', async () => {
     for (const file of ['a.d.ts', 'a.test.ts', 'README.md', 'data.json', '.hidden.ts', '_shared.ts'])
       await write(file, 'throw new Error()');
-    expect((await loadHandlers(directory, false)).size).toBe(0);
+    expect(await loaded()).toEqual([]);
+  });
+
+  it('are not other files and folders, of which those are named that look as if they were', async () => {
+    for (const file of ['a.cjs', 'b.cts', 'c.tsx', 'd.d.cts', '_e.cjs', 'f.test.cjs'])
+      await write(file, 'throw new Error()');
+    for (const folder of ['more', '.git', 'node_modules', '_shared']) await mkdir(join(directory, folder));
+    const { handlers, ignored } = await loadHandlers(directory, false);
+    expect([handlers.size, ignored]).toEqual([0, ['a.cjs', 'b.cts', 'c.tsx', 'more/']]);
   });
 
   it('of the repository load', async () => {
     const own = new URL('../../../handlers', import.meta.url).pathname;
-    expect([...(await loadHandlers(own, false)).keys()].sort()).toEqual(['call-url', 'word-count']);
+    expect([...(await loadHandlers(own, false)).handlers.keys()].sort()).toEqual(['call-url', 'word-count']);
   });
 
   it('may be missing where nobody has asked for them', async () => {
     await rm(directory, { recursive: true });
-    expect((await loadHandlers(directory, true)).size).toBe(0);
+    expect((await loadHandlers(directory, true)).handlers.size).toBe(0);
     expect(await refusal()).toMatch(/^HANDLERS_DIR cannot be read: ENOENT/);
     directory = await mkdtemp(join(tmpdir(), 'handlers-'));
   });

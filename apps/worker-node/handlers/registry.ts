@@ -23,7 +23,7 @@ export interface Registry {
 
 /**
  * @param options.own those of users, who may replace `demo`
- * @param options.others what becomes of tasks that have no handler: `log` completes them, `none` leaves them to other workers
+ * @param options.others what becomes of tasks that have no handler: `log` completes them, `none` lets them wait
  */
 export function handlerRegistry(options: {
   readonly clock: Clock;

@@ -1,7 +1,12 @@
 /** What a worker and a thread that runs one of its handlers say to each other. */
 import type { Json } from '../../../libs/core/task.ts';
 import type { AttemptError, TaskProgress } from '../../../libs/db/stores.ts';
-import { PermanentFailure, RetryLater } from '../../../libs/handlers/index.ts';
+import {
+  PermanentFailure,
+  RetryLater,
+  isPermanentFailure,
+  isRetryLater,
+} from '../../../libs/handlers/index.ts';
 import type { AbortReason } from '../../../libs/handlers/index.ts';
 import type { AttemptTask } from '../attempt-context.ts';
 import { toAttemptError } from '../attempt-end.ts';
@@ -37,8 +42,8 @@ export type Thrown =
   | { readonly kind: 'OTHER'; readonly error: AttemptError };
 
 export function toThrown(thrown: unknown): Thrown {
-  if (thrown instanceof RetryLater) return { kind: 'RETRY_LATER', afterMs: thrown.afterMs };
-  const kind = thrown instanceof PermanentFailure ? 'PERMANENT_FAILURE' : 'OTHER';
+  if (isRetryLater(thrown)) return { kind: 'RETRY_LATER', afterMs: thrown.afterMs };
+  const kind = isPermanentFailure(thrown) ? 'PERMANENT_FAILURE' : 'OTHER';
   return { kind, error: toAttemptError(thrown) };
 }
 

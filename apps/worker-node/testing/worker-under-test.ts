@@ -135,10 +135,10 @@ export class Workbench {
   }
 
   /** One that is due at once, in a partition of the test's choice. */
-  async submitTo(partition: number): Promise<TaskRecord> {
+  async submitTo(partition: number, name = 'task'): Promise<TaskRecord> {
     let key = 0;
     while (partitionOf(`key-${key}`, this.#partitions) !== partition) key += 1;
-    const inserted = { name: 'task', key: `key-${key}`, payload: {}, scheduledAtMs: null };
+    const inserted = { name, key: `key-${key}`, payload: {}, scheduledAtMs: null };
     const [task] = await this.tasks.insert([inserted]);
     if (task === undefined) throw new Error('one task gives one record');
     return task;
