@@ -19,7 +19,7 @@ async function endOf(handler: (compute: (ms: number) => void) => Handler): Promi
     schedule: (delayMs, callback) => still.schedule(delayMs, callback),
   };
   const abort = new AbortController();
-  const task = { id: 1, name: 'x', partition: 0, epoch: 1, attempt: 1, scheduledAtMs: 1 };
+  const task = { id: 1, name: 'x', partition: 0, epoch: 1, attempt: 1, scheduledAtMs: 1, record: 1 };
   const progressed = () => undefined;
   const { end } = await runHandler({
     handler: handler((ms) => (aheadMs += ms)),
