@@ -16,7 +16,7 @@ const registry = handlerRegistry({
 });
 const returned: Record<string, unknown> = {};
 for (const name of handlers.keys()) {
-  const task = { id: 1, name, partition: 0, epoch: 1, attempt: 1, scheduledAtMs: 0 };
+  const task = { id: 1, name, partition: 0, epoch: 1, attempt: 1, scheduledAtMs: 0, record: 1 };
   const host = { clock: systemClock, logger, progressed: () => undefined };
   const context = new AttemptContext(task, new AbortController(), host);
   returned[name] = await registry.handlerFor(name).run({ who: 'Ada' }, context);
