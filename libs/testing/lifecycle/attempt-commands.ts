@@ -68,7 +68,12 @@ function judgeClaim(
 
 const claimView = (of: Life | ClaimedTask) => ({
   ...{ attempt: of.attempt, failures: of.failures, priority: of.priority, policy: of.policy },
-  ...{ payload: of.payload, partition: of.partition, epoch: 'epoch' in of ? of.epoch : undefined },
+  ...{
+    serial: of.serial,
+    payload: of.payload,
+    partition: of.partition,
+    epoch: 'epoch' in of ? of.epoch : undefined,
+  },
 });
 
 function goesBefore(a: Life, b: Life, toleranceMs: number): boolean {

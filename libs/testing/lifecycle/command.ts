@@ -34,6 +34,7 @@ export class Command implements fc.AsyncCommand<Model, DatabaseOfTasks> {
     await this.#act.perform(model, database);
     // What touches no task is seen not to have with the next that does.
     if (this.#act.event !== 'other') await compare(model, database, this.#act.event);
+    model.putInOrder(database.nowMs());
   }
 
   toString(): string {
@@ -60,9 +61,12 @@ async function compare(model: Model, database: DatabaseOfTasks, event: Event): P
     model.seen.set(id, seen);
     const view = record === null ? null : viewOf(record, life, model, database.toleranceMs);
     agree(`task ${nth}`, view, life === 'GONE' ? null : toView(life, model));
+    // Lines go by it, to the millisecond.
+    if (life !== 'GONE' && record !== null)
+      model.lives[nth] = { ...life, scheduledAtMs: record.scheduledAtMs };
     if (before === undefined || isDeepStrictEqual(before, seen)) continue;
     const change = changeOf(before?.status ?? 'GONE', seen?.status ?? 'GONE');
-    model.changes.set(change, (model.changes.get(change) ?? 0) + 1);
+    model.count(change);
     if (database.keepsAttempts)
       agree(`what is told of the attempts of task ${nth}`, await attempts(database, id), history(life));
   }
@@ -71,9 +75,9 @@ async function compare(model: Model, database: DatabaseOfTasks, event: Event): P
 type View = ReturnType<typeof toView>;
 
 function toView(life: Life, { leases }: Model) {
-  const { status, attempt, failures, revision, priority, payload, scheduledAtMs, policy, run } = life;
+  const { status, attempt, failures, revision, priority, payload, serial, scheduledAtMs, policy, run } = life;
   return {
-    ...{ status, attempt, failures, revision, priority, payload, scheduledAtMs, policy },
+    ...{ status, attempt, failures, revision, priority, payload, serial, scheduledAtMs, policy },
     workerId: run?.workerId ?? life.ranBy,
     leaseExpiresAtMs: (run && leases.get(run.incarnation)?.expiresAtMs) ?? null,
     ...{ lastError: life.lastError, result: life.result },
@@ -83,13 +87,13 @@ function toView(life: Life, { leases }: Model) {
 
 /** A record in the same terms; a time as near to the model's as it may be is the model's. */
 function viewOf(record: TaskRecord, life: Next, model: Model, toleranceMs: number): View {
-  const { status, attempt, failures, revision, priority, payload, policy, workerId, lastError, result } =
-    record;
+  const { status, attempt, failures, revision, priority, payload, serial } = record;
+  const { policy, workerId, lastError, result } = record;
   const meant = life === 'GONE' ? undefined : toView(life, model);
   const snapped = <T extends number | null>(time: T, meantMs: number | null | undefined): T =>
     time !== null && meantMs != null && Math.abs(time - meantMs) <= toleranceMs ? (meantMs as T) : time;
   return {
-    ...{ status, attempt, failures, revision, priority, payload },
+    ...{ status, attempt, failures, revision, priority, payload, serial },
     scheduledAtMs: snapped(record.scheduledAtMs, meant?.scheduledAtMs),
     leaseExpiresAtMs: snapped(record.leaseExpiresAtMs, meant?.leaseExpiresAtMs),
     ...{ policy, workerId, lastError, result, hasEnded: record.completedAtMs !== null },

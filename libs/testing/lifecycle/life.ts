@@ -41,6 +41,10 @@ export interface Life {
   readonly payload: Json;
   readonly policy: TaskPolicy | null;
   readonly priority: number;
+  readonly key: string | null;
+  readonly serial: boolean;
+  /** It is serial, and another of its key has its turn: see lines.ts. */
+  readonly blocked: boolean;
   readonly scheduledAtMs: number;
   readonly dueAtMs: number;
   /** The one that runs, or the last. */
@@ -76,13 +80,13 @@ export const versionOf = ({ revision, attempt }: Life): string => `${revision}.$
 export const maxAttemptsOf = ({ policy }: Life): number => policy?.maxAttempts ?? DEFAULT_POLICY.maxAttempts;
 
 export function submitted(
-  { payload, policy = null, priority = 0, scheduledAtMs, delayMs }: NewTask,
+  { payload, policy = null, priority = 0, scheduledAtMs, delayMs, key, serial = false }: NewTask,
   { id, partition }: Pick<Life, 'id' | 'partition'>,
   nowMs: number,
 ): Life {
   const scheduled = scheduledAtMs ?? nowMs + (delayMs ?? 0);
   return {
-    ...{ id, partition, status: 'PENDING', payload, policy, priority },
+    ...{ id, partition, status: 'PENDING', payload, policy, priority, key, serial, blocked: serial },
     ...{ scheduledAtMs: scheduled, dueAtMs: Math.max(scheduled, nowMs) },
     ...{ attempt: 0, failures: 0, revision: 0, cancelRequested: false, removalRequested: false },
     ...{ run: null, ranBy: null, endedBy: null, lastError: null, result: null, unsuccessful: [] },
@@ -131,7 +135,7 @@ export function retried(life: Next, nowMs: number): Answer<RetryResult> {
   if (life === 'GONE') return { result: 'unknown', next: life };
   if (life.status !== 'FAILED' && life.status !== 'CANCELLED')
     return { result: isRunning(life) ? 'running' : isWaiting(life) ? 'waiting' : 'completed', next: life };
-  const again = { status: 'PENDING', failures: 0, cancelRequested: false } as const;
+  const again = { status: 'PENDING', failures: 0, cancelRequested: false, blocked: life.serial } as const;
   const time = { ...noLaterThan(life, nowMs), dueAtMs: nowMs };
   return { result: 'retried', next: changed({ ...life, ...again, ...time }) };
 }

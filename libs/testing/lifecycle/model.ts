@@ -16,6 +16,7 @@ import type {
 } from '../../db/stores.ts';
 import { claimed, ended, isRunning, isWaiting, lost } from './life.ts';
 import type { Life, Next } from './life.ts';
+import { inOrder } from './lines.ts';
 
 export const LEASE_MS = 60_000;
 export const PARTITIONS = 2;
@@ -66,7 +67,7 @@ export interface WorkerModel {
 
 export class Model {
   /** In the order of submission. */
-  readonly lives: Next[] = [];
+  lives: Next[] = [];
   readonly ids: TaskId[] = [];
   readonly workers = new Map<string, WorkerModel>();
   readonly owners: { epoch: number; incarnation: string | null }[] = Array.from(
@@ -79,7 +80,7 @@ export class Model {
   readonly leases = new Map<string, Lease>();
   /** As last seen by a reader. */
   readonly seen = new Map<TaskId, TaskRecord | null>();
-  /** How often each change of status was seen, in all runs together. */
+  /** How often each change of status, or of whose turn it is, was seen, in all runs together. */
   readonly changes: Map<string, number>;
   /** By how much the clock was set, altogether. */
   steppedMs = 0;
@@ -92,6 +93,15 @@ export class Model {
     let worker = this.workers.get(id);
     if (worker === undefined) this.workers.set(id, (worker = { id, incarnations: [], held: [], inHand: [] }));
     return worker;
+  }
+
+  /** After anything: the stores put a line in order with what changes it. */
+  putInOrder(nowMs: number): void {
+    this.lives = inOrder(this.lives, nowMs, (change) => this.count(change));
+  }
+
+  count(change: string): void {
+    this.changes.set(change, (this.changes.get(change) ?? 0) + 1);
   }
 
   life(nth: number): Next {
@@ -142,7 +152,7 @@ export class Model {
   claimable(partition: number, nowMs: number): Life[] {
     return this.lives
       .filter(isWaiting)
-      .filter((life) => life.partition === partition && life.dueAtMs <= nowMs)
+      .filter((life) => life.partition === partition && life.dueAtMs <= nowMs && !life.blocked)
       .sort((a, b) => b.priority - a.priority || a.dueAtMs - b.dueAtMs || a.id - b.id);
   }
 

@@ -71,6 +71,8 @@ async function end(
   if (left.length > 0) throw new Error(`${left.length} tasks run though nobody runs them`);
 }
 
-/** What has not ended and whose time has come. */
+/** What has not ended, and whose time and turn have come. */
 const dueOf = ({ lives }: Model, database: DatabaseOfTasks) =>
-  lives.filter((life) => !hasEnded(life) && life !== 'GONE' && life.dueAtMs <= database.nowMs());
+  lives.filter(
+    (life) => !hasEnded(life) && life !== 'GONE' && !life.blocked && life.dueAtMs <= database.nowMs(),
+  );

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { TaskStatus } from '../../core/task.ts';
 import type { TaskRecord } from '../../db/stores.ts';
+import { TURN_CHANGES } from './lines.ts';
 
 /** What was just done, by anybody, to any task. */
 export type Event =
@@ -23,10 +24,11 @@ const LEGAL: Record<TaskStatus, Partial<Record<TaskStatus | 'GONE', readonly Eve
   CANCELLED: { PENDING: ['retry'], GONE: ['remove'] },
 };
 
-/** Every change of status that there is, as "from TO to". */
-export const EVERY_CHANGE: readonly string[] = Object.entries(LEGAL).flatMap(([from, to]) =>
-  Object.keys(to).map((after) => changeOf(from, after)),
-);
+/** Every change of status and of turn that there is, as "from to to". */
+export const EVERY_CHANGE: readonly string[] = [
+  ...Object.entries(LEGAL).flatMap(([from, to]) => Object.keys(to).map((after) => changeOf(from, after))),
+  ...TURN_CHANGES,
+];
 
 export function changeOf(from: string, to: string): string {
   return `${from} to ${to}`;

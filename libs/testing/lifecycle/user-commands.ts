@@ -21,10 +21,11 @@ const submission = fc
     delayMs: fc.constantFrom(0, 0, 0, LATER_MS),
     priority: fc.constantFrom(0, 0, 1, 9),
     maxAttempts: fc.constantFrom(1, 2, 3, undefined),
-    key: fc.constantFrom('a', 'a', 'b', 'c'),
+    key: fc.constantFrom('a', 'a', 'a', 'b'),
+    serial: fc.constantFrom(false, true, true),
   })
-  .map(({ delayMs, priority, maxAttempts, key }): NewTask => ({
-    ...{ name: 'lifecycle', key, payload: 'submitted', scheduledAtMs: null, delayMs, priority },
+  .map(({ delayMs, priority, maxAttempts, key, serial }): NewTask => ({
+    ...{ name: 'lifecycle', key, serial, payload: 'submitted', scheduledAtMs: null, delayMs, priority },
     policy: {
       ...(maxAttempts !== undefined && { maxAttempts }),
       backoff: { baseMs: LATER_MS, maxMs: 2 * LATER_MS, factor: 2 },
@@ -32,7 +33,7 @@ const submission = fc
   }));
 
 const submit = (task: NewTask): Act => ({
-  text: `submit ${said({ delayMs: task.delayMs, priority: task.priority, maxAttempts: task.policy?.maxAttempts, key: task.key })}`,
+  text: `submit ${said({ delayMs: task.delayMs, priority: task.priority, maxAttempts: task.policy?.maxAttempts, key: task.key, serial: task.serial })}`,
   event: 'submit',
   possible: ({ ids }) => ids.length < MOST_TASKS,
   async perform(model, database) {
@@ -143,5 +144,5 @@ const patches = fc
 export const userCommands: fc.Arbitrary<Command>[] = [
   // The more of them the sooner there is something to be done to.
   ...[submits, submits, submits, submits],
-  ...[patches, patches, cancels, retries, retries, retries, runs, removes, removes],
+  ...[patches, patches, cancels, cancels, retries, retries, retries, runs, runs, removes, removes],
 ];
