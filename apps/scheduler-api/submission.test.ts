@@ -86,11 +86,14 @@ describe('POST /tasks', () => {
     ['{"name":"x","nope":1}', '/nope', 'is not a known field'],
     ['{"name":"x","id":7}', '/id', 'is not a known field'],
     ['{"name":"x","a/b~c":1}', '/a~1b~0c', 'is not a known field'],
+    ['{"name":"x","__proto__":{"key":"y"}}', '/__proto__', 'is not a known field'],
     [
-      '{"name":"x","__proto__":{"key":"y"}}',
-      '/__proto__',
+      '{"name":"x","payload":{"__proto__":{}}}',
+      '/payload/__proto__',
       'the name of this member must not be named __proto__',
     ],
+    ['{"name":"x","tags":["a","b","a"]}', '/tags', 'must be an array of at most 16 strings that differ'],
+    ['{"name":"x","backoff":{"base":1}}', '/backoff/base', 'is not a known field'],
     [
       '{"name":"x","scheduledTime":1704067199}',
       '/scheduledTime',

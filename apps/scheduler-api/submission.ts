@@ -1,45 +1,24 @@
 import type { Static } from 'typebox';
-import type { TLocalizedValidationError } from 'typebox/error';
-import { Compile } from 'typebox/compile';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
 import type { Json, TaskPolicy } from '../../libs/core/task.ts';
-import { NOT_A_DURATION, parseDelay } from './delay.ts';
+import { parseDelay } from './delay.ts';
 import type { InputError } from '../../libs/core/json-guard.ts';
-import { MAX_ERRORS, escapePointer, findJsonFaults } from '../../libs/core/json-guard.ts';
+import { MAX_ERRORS, findJsonFaults } from '../../libs/core/json-guard.ts';
 import { jsonBytes } from './json-bytes.ts';
 import { Problem } from './problem.ts';
-import { NOT_A_TIME, parseScheduledTime } from './scheduled-time.ts';
+import { parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
+import { compileShape } from './shape.ts';
+import type { Shape } from './shape.ts';
 import type { TaskChange } from '../../libs/db/stores.ts';
 import type { Submission } from './submission-batcher.ts';
 
 /** Of a payload as compact JSON text in UTF-8 without exponents, however it was written in the request. */
 export const MAX_PAYLOAD_BYTES = 256 * 1024;
 
-const MUST_BE_SHORT_TEXT = `must be a string of 1 to ${schemas.MAX_TEXT_LENGTH} characters`;
-/** What is said of a value of the wrong type or length, by its pointer. */
-const MUST_BE: Readonly<Record<string, string>> = {
-  '': 'must be an object',
-  '/name': MUST_BE_SHORT_TEXT,
-  '/type': MUST_BE_SHORT_TEXT,
-  '/key': MUST_BE_SHORT_TEXT,
-  '/scheduledTime': NOT_A_TIME,
-  '/delay': NOT_A_DURATION,
-  '/maxAttempts': `must be a whole number from 1 to ${schemas.MAX_ATTEMPTS}`,
-  '/priority': `must be a whole number from 0 to ${schemas.MAX_PRIORITY}`,
-  '/serial': 'must be true or false',
-  '/backoff': 'must be an object of baseMs, maxMs and factor',
-  '/backoff/baseMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
-  '/backoff/maxMs': `must be a whole number from 0 to ${schemas.MAX_BACKOFF_MS}`,
-  '/backoff/factor': `must be a number from 1 to ${schemas.MAX_BACKOFF_FACTOR}`,
-  '/tags': `must be an array of at most ${schemas.MAX_TAGS} strings that differ`,
-  '/tags/*': MUST_BE_SHORT_TEXT,
-  '/timeoutMs': `must be a whole number from 1 to ${schemas.MAX_TIMEOUT_MS}`,
-};
-
-const submissionShape = Compile(schemas.Submission);
-const jobShape = Compile(schemas.Job);
-const changeShape = Compile(schemas.Change);
+const submissionShape = compileShape(schemas.Submission);
+const jobShape = compileShape(schemas.Job);
+const changeShape = compileShape(schemas.Change);
 
 /** A task that is asked for, all of it in order. */
 export type CheckedTask = Pick<Submission, 'task' | 'payloadBytes'>;
@@ -110,17 +89,11 @@ export function readChange(body: unknown): TaskChange {
   return { payload, maxAttempts, priority, ...readTime(given) };
 }
 
-/** A schema, compiled. */
-interface Shape<Body> {
-  Check(value: unknown): value is Body;
-  Errors(value: unknown): TLocalizedValidationError[];
-}
-
 function checked<Body>(shape: Shape<Body>, body: unknown): Body {
-  // First, as it bounds the depth: what follows may recurse.
+  if (!shape.fits(body)) throw invalidTask(shape.faultsOf(body));
+  // It bounds the depth as well: what follows may recurse.
   const faults = findJsonFaults(body);
   if (faults.length > 0) throw invalidTask(faults);
-  if (!shape.Check(body)) throw invalidTask(shape.Errors(body).flatMap(toInputErrors));
   return body;
 }
 
@@ -173,36 +146,4 @@ function sentence(errors: readonly InputError[]): string {
   const [first] = errors;
   const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
   return `${where} ${first?.detail ?? 'is not valid'}${errors.length > 1 ? ', and more' : ''}.`;
-}
-
-/** Our wording of what the validator found, with the pointer at the member that is meant rather than at its parent. */
-function toInputErrors(error: TLocalizedValidationError): InputError[] {
-  switch (error.keyword) {
-    case 'required':
-      return error.params.requiredProperties.map((name) => ({
-        pointer: `${error.instancePath}/${escapePointer(name)}`,
-        detail: 'is required',
-      }));
-    case 'additionalProperties':
-      return error.params.additionalProperties.map((name) => ({
-        pointer: `${error.instancePath}/${escapePointer(name)}`,
-        detail: 'is not a known field',
-      }));
-    case 'boolean':
-      // Says again, one by one, what additionalProperties says.
-      return [];
-    case 'type':
-    case 'minLength':
-    case 'maxLength':
-    case 'minimum':
-    case 'maximum':
-    case 'maxItems':
-    case 'uniqueItems': {
-      const what = error.instancePath.replace(/\/\d+$/, '/*');
-      return [{ pointer: error.instancePath, detail: MUST_BE[what] ?? error.message }];
-    }
-    default:
-      // Of a refinement, which words it itself.
-      return [{ pointer: error.instancePath, detail: error.message }];
-  }
 }

@@ -10,6 +10,8 @@ export interface InputError {
 export const MAX_DEPTH = 100;
 /** One answer names at most this many faults. */
 export const MAX_ERRORS = 20;
+/** Of each token of a pointer, in characters: of a longer one, the rest is left out. */
+const MAX_TOKEN_LENGTH = 200;
 
 /**
  * The faults of a parsed JSON value, with a pointer each, at most {@link MAX_ERRORS}: a NUL or a lone surrogate in a
@@ -18,29 +20,43 @@ export const MAX_ERRORS = 20;
  */
 export function findJsonFaults(value: unknown): InputError[] {
   const faults: InputError[] = [];
-  visit(value, '', 0, faults);
+  visit(value, null, faults);
   return faults;
 }
 
+/** Where a value stands: a pointer is written out only where there is a fault, as most of many values have none. */
+interface Place {
+  readonly above: Place | null;
+  readonly depth: number;
+  readonly token: string | number;
+}
+
+function pointerTo(place: Place | null): string {
+  return place === null ? '' : `${pointerTo(place.above)}/${escapePointer(String(place.token))}`;
+}
+
 /** Recursion is bounded by MAX_DEPTH. */
-function visit(value: unknown, pointer: string, depth: number, faults: InputError[]): void {
+function visit(value: unknown, place: Place | null, faults: InputError[]): void {
   if (faults.length >= MAX_ERRORS) return;
   const detail = scalarFault(value);
-  if (detail !== undefined) faults.push({ pointer, detail });
+  if (detail !== undefined) faults.push({ pointer: pointerTo(place), detail });
   if (typeof value !== 'object' || value === null) return;
-  if (depth >= MAX_DEPTH) {
-    faults.push({ pointer, detail: `must not be nested deeper than ${MAX_DEPTH} levels` });
+  const depth = (place?.depth ?? 0) + 1;
+  if (depth > MAX_DEPTH) {
+    faults.push({
+      pointer: pointerTo(place),
+      detail: `must not be nested deeper than ${MAX_DEPTH} levels`,
+    });
   } else if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++) {
-      visit(value[index], `${pointer}/${index}`, depth + 1, faults);
-    }
+    for (let index = 0; index < value.length; index++)
+      visit(value[index], { above: place, depth, token: index }, faults);
   } else {
-    for (const [key, member] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
       if (faults.length >= MAX_ERRORS) return;
-      const memberPointer = `${pointer}/${escapePointer(key)}`;
+      const member = { above: place, depth, token: key };
       const keyFault = key === '__proto__' ? 'must not be named __proto__' : stringFault(key);
-      if (keyFault === undefined) visit(member, memberPointer, depth + 1, faults);
-      else faults.push({ pointer: memberPointer, detail: `the name of this member ${keyFault}` });
+      if (keyFault === undefined) visit((value as Record<string, unknown>)[key], member, faults);
+      else faults.push({ pointer: pointerTo(member), detail: `the name of this member ${keyFault}` });
     }
   }
 }
@@ -58,7 +74,8 @@ function stringFault(text: string): string | undefined {
   return undefined;
 }
 
-/** One reference token of a JSON pointer (RFC 6901, section 3). */
+/** One reference token of a JSON pointer (RFC 6901, section 3), so short that an answer stays one whatever was sent. */
 export function escapePointer(token: string): string {
-  return token.replaceAll('~', '~0').replaceAll('/', '~1');
+  const shown = token.length <= MAX_TOKEN_LENGTH ? token : `${token.slice(0, MAX_TOKEN_LENGTH)}…`;
+  return shown.replaceAll('~', '~0').replaceAll('/', '~1');
 }
