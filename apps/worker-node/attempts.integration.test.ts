@@ -45,6 +45,17 @@ describe('an attempt', () => {
     ]);
   });
 
+  it('whose outcome cannot be stored has failed, and says why', async () => {
+    await bench.startWorker({
+      ...ALL,
+      handler: (_, { name }) => Promise.resolve(name === 'odd' ? '"\\u0000"' : '1'),
+    });
+    const [{ id: odd }, { id: good }] = [await bench.submit('odd'), await bench.submit('good')];
+    const lastError = expect.stringMatching(/^how it ended cannot be stored: .*Unicode/) as string;
+    expect(await bench.ended(odd)).toMatchObject({ status: 'FAILED', attempt: 1, failures: 1, lastError });
+    expect(await bench.ended(good)).toMatchObject({ status: 'COMPLETED', result: 1 });
+  });
+
   it('that will never succeed is the last', async () => {
     await bench.startWorker({ ...ALL, handler: () => Promise.reject(new PermanentFailure('gone')) });
     const { id } = await bench.submit('x');
