@@ -21,6 +21,11 @@ describe('a worker', () => {
   });
   afterEach(() => bench.close());
 
+  const running = (id: number) =>
+    eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
+      withinMs: 5_000,
+    });
+
   it('runs what is due in its partitions, with its payload, and records who did', async () => {
     const seen: unknown[] = [];
     await bench.startWorker({
@@ -166,9 +171,7 @@ describe('a worker', () => {
     // No listener is there to tell it. One after the other: each comes at another time between two looks.
     for (const name of ['first', 'second', 'third']) {
       const { id } = await bench.submit(name);
-      await eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
-        withinMs: 5_000,
-      });
+      await running(id);
       expect(await bench.tasks.remove(id)).toBe('cancelling');
       const removedAtMs = performance.now();
       await eventually('it is gone', async () => (await bench.tasks.get(id)) === null, { withinMs: 5_000 });
@@ -192,9 +195,7 @@ describe('a worker', () => {
         }),
     });
     const { id, partitionId } = await bench.submit('overtaken');
-    await eventually('w1 runs it', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
-      withinMs: 5_000,
-    });
+    await running(id);
 
     // Another worker takes the partition, and the first one's lease ends without its knowing.
     setHeld([]);
@@ -233,9 +234,7 @@ describe('a worker', () => {
     const short = await bench.submit('short');
     const long = await bench.submit('long');
     await bench.ended(short.id);
-    await eventually('it runs', async () => (await bench.tasks.get(long.id))?.status === 'RUNNING', {
-      withinMs: 5_000,
-    });
+    await running(long.id);
     await worker.stop();
     expect(await bench.tasks.get(long.id)).toMatchObject({ status: 'PENDING', attempt: 1, failures: 0 });
     const { partitions, workers } = await bench.tasks.cluster();
@@ -252,9 +251,7 @@ describe('a worker', () => {
       store: withoutFinish(bench.execution, () => performance.now() < goneUntilMs),
     });
     const { id } = await bench.submit('ended early');
-    await eventually('it runs', async () => (await bench.tasks.get(id))?.status === 'RUNNING', {
-      withinMs: 3_000,
-    });
+    await running(id);
     await worker.stop();
     expect(await bench.tasks.get(id)).toMatchObject({ status: 'COMPLETED', attempt: 1, failures: 0 });
   });
