@@ -63,7 +63,9 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   const limits = { ...API_LIMITS, ...given };
   const availability = new StoreAvailability({ store, clock, logger });
   const batcher = new SubmissionBatcher({ store, limits });
-  const writer = new BulkWriter({ store, idempotencyKeyMs: limits.idempotencyKeyMs });
+  const writer = new BulkWriter({
+    ...{ store, clock, idempotencyKeyMs: limits.idempotencyKeyMs, patienceMs: limits.handlerTimeoutMs },
+  });
   const stopping = new AbortController();
   /** Connections whose request is never late: it has a patience of its own. */
   const streaming = new WeakSet<Socket>();
@@ -85,8 +87,13 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
       ignoreTrailingSlash: true,
       ignoreDuplicateSlashes: true,
     },
-    // Node's own refusal would have no body.
-    http: { requireHostHeader: false, connectionsCheckingInterval: limits.requestTimeoutMs / 4 },
+    http: {
+      // Node's own refusal would have no body.
+      requireHostHeader: false,
+      connectionsCheckingInterval: limits.requestTimeoutMs / 4,
+      // Node takes the longer of the two for the one of the whole request.
+      headersTimeout: limits.requestTimeoutMs,
+    },
     frameworkErrors: answerError,
     clientErrorHandler: (error, socket) => {
       if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT' || !streaming.has(socket))
@@ -102,11 +109,19 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
     stream: (request, reply) => {
       const { socket } = request.raw;
       streaming.add(socket);
+      let lingers = false;
+      // What comes next on this connection may be another's.
+      reply.raw.once('close', () => {
+        if (!lingers) streaming.delete(socket);
+      });
       return submissionStream(request.raw, {
         ...{ writer, clock, maxLineBytes: BODY_LIMIT_BYTES, idleMs: limits.requestTimeoutMs },
         stopping: stopping.signal,
         toProblem: (error) => noteFault(error, request),
-        onCutShort: () => reply.raw.once('finish', () => linger(socket, clock)),
+        onCutShort: () => {
+          lingers = true;
+          reply.raw.once('finish', () => linger(socket, clock));
+        },
       });
     },
   });

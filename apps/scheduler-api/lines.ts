@@ -9,12 +9,21 @@ export interface Line {
 
 const NEWLINE = 0x0a;
 
+export interface LineLimits {
+  /** Of a line; of a longer one no more than that is ever kept. */
+  readonly maxBytes: number;
+  /** Asked when there are no more chunks: whether there would have been. What has arrived of a line is none then. */
+  readonly isCutShort: () => boolean;
+}
+
 /**
  * Splits what arrives into lines, without those that are empty.
- * @param maxBytes of a line; of a longer one no more than that is ever kept
  * @yields for each chunk that ends any line, all that it ends
  */
-export async function* readLines(chunks: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Line[]> {
+export async function* readLines(
+  chunks: AsyncIterable<Buffer>,
+  { maxBytes, isCutShort }: LineLimits,
+): AsyncGenerator<Line[]> {
   let number = 1;
   let parts: Buffer[] = [];
   let bytes = 0;
@@ -40,7 +49,7 @@ export async function* readLines(chunks: AsyncIterable<Buffer>, maxBytes: number
     else if (rest.length > 0) parts.push(rest);
     if (lines.length > 0) yield lines;
   }
-  if (bytes === 0) return;
+  if (bytes === 0 || isCutShort()) return;
   const last = end(Buffer.alloc(0));
   if (last.length > 0) yield last;
 }

@@ -51,6 +51,11 @@ class SubmissionStream {
   readonly #cut = new AbortController();
   /** Aborted when nobody reads the outcomes any more. */
   readonly #gone = new AbortController();
+  /** Whether there was more to be read. */
+  #isCutShort = false;
+  /** How many chunks are being stored: it is us who are waited for. */
+  #storing = 0;
+  #hasEnded = false;
   #patience: Timer;
 
   constructor(body: Readable, options: SubmissionStreamOptions) {
@@ -71,7 +76,8 @@ class SubmissionStream {
     let sent = Promise.resolve();
     try {
       if (stopping.aborted) stop();
-      for await (const lines of readLines(this.#chunks(), maxLineBytes)) {
+      const limits = { maxBytes: maxLineBytes, isCutShort: () => this.#isCutShort };
+      for await (const lines of readLines(this.#chunks(), limits)) {
         const stored = this.#store(lines);
         await sent;
         sent = stored.then((texts) => this.#send(texts));
@@ -79,7 +85,7 @@ class SubmissionStream {
         sent.catch(() => undefined);
       }
       await sent;
-      if (this.#cut.signal.aborted) {
+      if (this.#isCutShort) {
         const problem = this.#cut.signal.reason as Problem;
         await this.#send([toText({ error: problem.present() })]);
         this.#options.onCutShort();
@@ -89,6 +95,7 @@ class SubmissionStream {
       // Broken off: nobody reads what is left to be said.
       this.outcomes.destroy(error as Error);
     } finally {
+      this.#hasEnded = true;
       this.#patience.cancel();
       stopping.removeEventListener('abort', stop);
     }
@@ -100,6 +107,7 @@ class SubmissionStream {
     const chunks = this.#body.iterator({ destroyOnReturn: false });
     for (;;) {
       const next = await unlessAborted(chunks.next() as Promise<IteratorResult<Buffer>>, this.#cut.signal);
+      this.#isCutShort = next === undefined;
       if (next === undefined || next.done === true) return;
       this.#renewPatience();
       yield next.value;
@@ -108,7 +116,8 @@ class SubmissionStream {
 
   /** Never rejects. @returns the outcomes in order */
   async #store(lines: readonly Line[]): Promise<string[]> {
-    const { writer, toProblem } = this.#options;
+    const { writer } = this.#options;
+    const toProblem = onceEach(this.#options.toProblem);
     const refused = new Map<number, Problem>();
     const asked: (TaskOnce & { readonly line: number })[] = [];
     for (const { number, text } of lines) {
@@ -119,7 +128,10 @@ class SubmissionStream {
         refused.set(number, toProblem(error));
       }
     }
+    this.#storing += 1;
     const records = asked.length === 0 ? [] : await writer.separately(asked);
+    this.#storing -= 1;
+    this.#renewPatience();
     const stored = new Map<number, TaskRecord>();
     for (const [index, { line }] of asked.entries()) {
       const record = records[index];
@@ -143,12 +155,13 @@ class SubmissionStream {
 
   #renewPatience(): void {
     this.#patience.cancel();
-    this.#patience = this.#startPatience();
+    if (!this.#hasEnded) this.#patience = this.#startPatience();
   }
 
   #startPatience(): Timer {
     const { clock, idleMs } = this.#options;
     return clock.schedule(idleMs, () => {
+      if (this.#storing > 0) return this.#renewPatience();
       const problem = new Problem('request-timeout', { detail: 'No further line has arrived in time.' });
       // One who does not read cannot be told.
       if (this.outcomes.writableNeedDrain) this.outcomes.destroy(problem);
@@ -168,6 +181,16 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T |
     signal.addEventListener('abort', stop, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
+}
+
+/** Many lines fail with one error: it is noted once. */
+function onceEach(toProblem: (error: unknown) => Problem): (error: unknown) => Problem {
+  const problems = new Map<unknown, Problem>();
+  return (error) => {
+    const problem = problems.get(error) ?? toProblem(error);
+    problems.set(error, problem);
+    return problem;
+  };
 }
 
 function tooLong(): Problem {

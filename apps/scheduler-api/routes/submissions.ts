@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import Type from 'typebox';
 import type { TaskRecord } from '../../../libs/db/stores.ts';
 import type { Api } from '../app.ts';
-import type { BulkWriter } from '../bulk-writer.ts';
+import type { BulkWriter, Room } from '../bulk-writer.ts';
 import type { InTime } from '../deadline.ts';
 import { KeysInFlight, readIdempotencyKey } from '../idempotency.ts';
 import { NDJSON } from '../json-body.ts';
@@ -29,6 +29,8 @@ export interface SubmissionRoutes {
 
 export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream }: SubmissionRoutes): void {
   const keys = new KeysInFlight();
+  /** Of the arrays that are under way. */
+  const rooms = new WeakMap<FastifyRequest, Room>();
 
   /** One task, whichever way it is spelled. */
   const submitOne = async (
@@ -63,8 +65,8 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
         if (isNdjson(request)) return done();
         // Before it is read; as much as may come where that is not said.
         const announced = Number(request.headers['content-length'] ?? MAX_BATCH_BYTES);
-        const release = writer.reserve(Math.min(announced, MAX_BATCH_BYTES));
-        reply.raw.once('close', release);
+        const closed = new Promise<void>((resolve) => reply.raw.once('close', () => resolve()));
+        rooms.set(request, writer.reserve(Math.min(announced, MAX_BATCH_BYTES), closed));
         done();
       },
     },
@@ -78,10 +80,14 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
         return reply.code(200).type(NDJSON).send(stream(request, reply));
       }
       const tasks = readBatch(request.body);
+      const room = rooms.get(request);
+      room?.widenFor(tasks.length);
       const once = readIdempotencyKey(request.headers['idempotency-key'], '/tasks/batch', request.body);
       const stored: Promise<TaskRecord[]> = keys.during(once, () =>
         writer.together(tasks.map(({ task }) => ({ task, once }))),
       );
+      // It may be waited for in vain, and goes on.
+      room?.keepFor(stored);
       return reply.code(201).send((await inTime(stored)).map(presentStoredTask));
     },
   );
