@@ -102,7 +102,7 @@ describe('README.md', () => {
       expect(readme).toContain(part);
       expect(launcher).toContain(part);
     }
-    const executor = read('apps/worker-node/executor.ts');
+    const executor = read('apps/worker-node/attempt-runner.ts');
     const fields = captures(captures(readme, /(INFO: Handling event \{.*\})/g)[0] ?? '', /"(\w+)":/g);
     expect(fields.length).toBeGreaterThan(0);
     expect(executor).toContain("'Handling event'");
