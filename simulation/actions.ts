@@ -247,8 +247,13 @@ class Draw {
     ];
   }
 
+  /** Some of which is no longer wanted, which its worker does not hear. */
   #freezesWithWorkInHand(): Step[] {
     const first = this.#pick(['timer', 'message'] as const);
+    const unwanted = [1, 3, 5].map((nth): Step => ({
+      action: { kind: this.#pick(['remove', 'cancel'] as const), nth },
+      thenMs: nth < 5 ? 20 : 3_500,
+    }));
     return [
       { action: this.#submissionOf({ count: 3, sleepMs: 4_000 }), thenMs: 20 },
       { action: this.#submissionOf({ count: 3, sleepMs: 8_000 }), thenMs: 100 },
@@ -259,8 +264,9 @@ class Draw {
           ms: 3_000 + Math.ceil(this.#upTo(4_000)),
           first,
         },
-        thenMs: 3_500,
+        thenMs: 20,
       },
+      ...unwanted,
     ];
   }
 

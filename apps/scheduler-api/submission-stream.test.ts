@@ -35,11 +35,7 @@ async function start(limits: Partial<ApiLimits> = {}) {
 
 /** A request of lines, which are written by hand. @returns its outcomes as they have come, and when there are no more */
 function send(port: number) {
-<<<<<<< HEAD
-  const client = request({ port, host: '127.0.0.1', path: '/tasks/batch', method: 'POST' });
-=======
   const client = request({ port, host: '127.0.0.1', path: '/tasks/batch', method: 'POST', agent: false });
->>>>>>> tasks-a
   client.setHeader('content-type', 'application/x-ndjson');
   client.flushHeaders();
   let received = '';
