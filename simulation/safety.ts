@@ -126,6 +126,8 @@ export class Safety {
       if (commit.statement === 'patch-task') this.#patched.add(`${id}/${before.revision}.${before.attempt}`);
       if (after.status === 'CANCELLED' && !this.#endAsked.has(id))
         this.broken('changes', `task ${id} is CANCELLED, and nobody has asked for it`);
+      if (after.status !== 'RUNNING' && after.removalRequested)
+        this.broken('P2', `task ${id} is ${after.status}, and was to be removed with its attempt`);
       if (after.status === 'RUNNING' && after.cancelRequestedAt !== null)
         this.#told.add(key(id, after.attempt));
       if (after.progress !== before.progress && after.progress?.attempt !== after.attempt)
