@@ -110,9 +110,11 @@ describe('POST /tasks/batch with an array', () => {
 
   it('that is too large, or of which too many are under way, is refused before it is read', async () => {
     const { origin, batch } = await start();
-    expect((await batch(JSON.stringify([{ name: 'x', payload: 'x'.repeat(17 * 1024 * 1024) }]))).status).toBe(
+    const tooLarge = await batch(JSON.stringify([{ name: 'x', payload: 'x'.repeat(17 * 1024 * 1024) }]));
+    expect([tooLarge.status, await tooLarge.json()]).toMatchObject([
       413,
-    );
+      { errors: [{ pointer: '', detail: 'is over the limit of 16777216 bytes' }] },
+    ]);
     // Announced, and not sent: each keeps room for itself.
     const announced = await Promise.all(
       Array.from({ length: 4 }, () => open(origin, { 'content-length': 16 * 1024 * 1024 })),

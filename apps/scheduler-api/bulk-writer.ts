@@ -76,7 +76,7 @@ export class BulkWriter {
 
   /**
    * Stores all or none.
-   * @throws what the INSERT failed with, Problem `idempotency-key-reused`, or `timeout` where it was not even tried
+   * @throws what the INSERT failed with, Problem `idempotency-key-reused` or `-in-flight`, or `timeout` where it was not even tried
    */
   async together(asked: readonly TaskOnce[]): Promise<TaskRecord[]> {
     const { store, idempotencyKeyMs } = this.#options;

@@ -22,7 +22,7 @@ export function faultNotes({
 }): NoteFault {
   return (error, request) => {
     availability.report(error);
-    const problem = toProblem(error);
+    const problem = toProblem(error, request);
     if (problem.code === 'internal') {
       const what = { method: request?.method, route: request?.routeOptions.url, fault: traceOf(error) };
       logger.error(
@@ -70,7 +70,7 @@ function refusalBeforeBody(request: FastifyRequest): Problem | undefined {
   return undefined;
 }
 
-function toProblem(error: unknown): Problem {
+function toProblem(error: unknown, request?: FastifyRequest): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof StoreUnavailableError) {
     return new Problem('database-unavailable', {
@@ -88,19 +88,21 @@ function toProblem(error: unknown): Problem {
   if (error instanceof SubmissionRefusedError) {
     return new Problem('overloaded', { detail: `Nothing was stored: ${error.message}.` });
   }
-  return frameworkProblem(error);
+  return frameworkProblem(error, request?.routeOptions.bodyLimit);
 }
 
 /** fastify's own errors, by their code. Its messages may quote the request: they are not passed on. */
-function frameworkProblem(error: unknown): Problem {
+function frameworkProblem(error: unknown, bodyLimit = 0): Problem {
   switch (codeOf(error)) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return unsupportedMediaType();
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+    case 'FST_ERR_CTP_BODY_TOO_LARGE': {
+      const detail = `is over the limit of ${bodyLimit} bytes`;
       return new Problem('payload-too-large', {
-        detail: 'The body is larger than any task can be.',
-        errors: [{ pointer: '', detail: 'is larger than any task can be' }],
+        detail: `The body ${detail}.`,
+        errors: [{ pointer: '', detail }],
       });
+    }
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new Problem('malformed-request', { detail: 'The body is not as long as Content-Length says.' });
     case 'FST_ERR_BAD_URL':

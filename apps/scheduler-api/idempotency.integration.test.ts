@@ -34,7 +34,7 @@ describe('a request with an Idempotency-Key', () => {
   it('that comes again, from another API as well, gets the first answer and stores nothing', async () => {
     const [one, other] = [await start(), await start()];
     const key = newKey();
-    const body = { name: key, payload: { n: 1 }, delay: 'PT1H', priority: 3 };
+    const body = { name: key, payload: { n: 1, m: [{ a: 2, b: 1 }] }, delay: 'PT1H', priority: 3 };
     const first = await one.send('/tasks', body, `"${key}"`);
     expect(first.status).toBe(201);
     const answer = await first.text();
@@ -44,6 +44,9 @@ describe('a request with an Idempotency-Key', () => {
       expect([again.status, await again.text()]).toEqual([201, answer]);
       expect(again.headers.get('location')).toBe(first.headers.get('location'));
     }
+    const reordered = { priority: 3, payload: { m: [{ b: 1, a: 2 }], n: 1 }, delay: 'PT1H', name: key };
+    const again = await one.send('/tasks', reordered, key);
+    expect([again.status, await again.json()]).toEqual([201, JSON.parse(answer)]);
     expect(await countOf(one.beside, key)).toBe(1);
   });
 
@@ -59,9 +62,10 @@ describe('a request with an Idempotency-Key', () => {
   it('with another body, or to another resource, is refused with 422', async () => {
     const { send, beside } = await start();
     const key = newKey();
-    await send('/tasks', { name: key }, key);
+    await send('/tasks', { name: key, payload: [1, 2] }, key);
     for (const response of [
       await send('/tasks', { name: key, payload: 1 }, key),
+      await send('/tasks', { name: key, payload: [2, 1] }, key),
       await send('/jobs', { type: key }, key),
       await send('/tasks/batch', [{ name: key }], key),
     ]) {
@@ -83,6 +87,33 @@ describe('a request with an Idempotency-Key', () => {
     expect((await first).status).toBe(201);
     expect((await send('/tasks', { name: key }, key)).status).toBe(201);
     expect(await countOf(beside, key)).toBe(1);
+  });
+
+  it('is refused with 409 while the first is in flight anywhere else, and holds up nobody', async () => {
+    const { send, beside } = await start();
+    const key = newKey();
+    const another = newKey();
+    await beside.query('BEGIN');
+    await beside.query(
+      `SELECT FROM insert_tasks($2, '{null}', '{"null"}', '{null}', '{null}', '{null}', $1, '{x}', 60000)`,
+      [[key], [key]],
+    );
+    const sendAll = () =>
+      Promise.all([
+        send('/tasks', { name: key }, key),
+        send('/tasks/batch', [{ name: key }, { name: key }], key),
+        send('/tasks', { name: another }, another),
+      ]);
+    // The first two are refused by this API or by the database, whichever comes to it.
+    const [first, second, third] = await sendAll();
+    expect([first.status, second.status, third.status]).toEqual([409, 409, 201]);
+    const alone = await send('/tasks', { name: key }, key);
+    expect([alone.status, alone.headers.get('retry-after')]).toEqual([409, '1']);
+    expect(await alone.json()).toMatchObject({ type: '/problems/idempotency-key-in-flight' });
+    await beside.query('ROLLBACK');
+    expect((await send('/tasks', { name: key }, key)).status).toBe(201);
+    expect(await countOf(beside, key)).toBe(1);
+    expect(await countOf(beside, another)).toBe(1);
   });
 
   it('among 100 at once to two APIs, is one task', async () => {

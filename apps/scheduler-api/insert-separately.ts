@@ -1,7 +1,7 @@
 import { invariant } from '../../libs/core/invariant.ts';
 import { InvalidInputError } from '../../libs/db/stores.ts';
 import type { TaskOnce, TaskRecord, TaskStore } from '../../libs/db/stores.ts';
-import { keyReused } from './idempotency.ts';
+import { keyInFlight, keyReused } from './idempotency.ts';
 
 /** How tasks are stored: each as often as it is asked for, or once. */
 export type Insertion = Pick<TaskStore, 'insert' | 'insertOnce'>;
@@ -30,7 +30,7 @@ export async function insertSeparately(
   }
 }
 
-/** Stores all of them or, where it rejects, none; but not those whose Idempotency-Key was another request's. */
+/** Stores all of them or, where it rejects, none; but not those whose Idempotency-Key was another request's, or is in flight. */
 export async function insertTogether(
   store: Insertion,
   asked: readonly TaskOnce[],
@@ -40,5 +40,8 @@ export async function insertTogether(
     ? await store.insert(asked.map(({ task }) => task))
     : await store.insertOnce(asked, keepMs);
   invariant(records.length === asked.length, 'insert returns one record a task');
-  return records.map((record) => (record === 'reused' ? keyReused() : record));
+  return records.map((record) => {
+    if (record === 'reused') return keyReused();
+    return record === 'in flight' ? keyInFlight() : record;
+  });
 }

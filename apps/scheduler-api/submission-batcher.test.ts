@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { TaskOnce } from '../../libs/db/stores.ts';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import { BATCHER_LIMITS, SubmissionBatcher, SubmissionRefusedError } from './submission-batcher.ts';
 import { MemoryTaskStore } from './testing/memory-task-store.ts';
@@ -6,10 +7,10 @@ import { MemoryTaskStore } from './testing/memory-task-store.ts';
 function start(limits: Partial<typeof BATCHER_LIMITS> = {}) {
   const store = new MemoryTaskStore();
   const batcher = new SubmissionBatcher({ store, limits: { ...BATCHER_LIMITS, ...limits } });
-  const submit = (name: string, payloadBytes = 4) =>
+  const submit = (name: string, payloadBytes = 4, once: TaskOnce['once'] = null) =>
     batcher.submit({
       task: { name, key: null, payload: null, scheduledAtMs: null },
-      once: null,
+      once,
       payloadBytes,
     });
   return { store, batcher, submit };
@@ -47,6 +48,13 @@ describe('the submission batcher', () => {
     const { store, submit } = start({ batchTasks: 3, batchBytes: 100 });
     await Promise.all([...names(1, 4).map((name) => submit(name)), submit('large', 500), submit('last', 90)]);
     expect(store.inserts).toEqual([['task-1', 'task-2', 'task-3'], ['task-4'], ['large'], ['last']]);
+  });
+
+  it('bounds a batch by the keys that it locks, and not those without', async () => {
+    const { store, submit } = start({ batchKeys: 2 });
+    const keyed = names(1, 5).map((name) => submit(name, 4, { key: name, fingerprint: '' }));
+    await Promise.all([...keyed, ...names(6, 9).map((name) => submit(name))]);
+    expect(store.inserts).toEqual([names(1, 2), names(3, 4), names(5, 9)]);
   });
 
   it('refuses what does not fit the queue, by tasks or bytes, and takes more once it has drained', async () => {

@@ -6,6 +6,8 @@ export interface BatcherLimits {
   /** One INSERT's rows and payload bytes, at most (a single task may be larger). */
   readonly batchTasks: number;
   readonly batchBytes: number;
+  /** And Idempotency-Keys, each of which takes a lock: Postgres has room for 64 a connection, together. */
+  readonly batchKeys: number;
   /** What may wait for its INSERT, at most. */
   readonly queueTasks: number;
   readonly queueBytes: number;
@@ -16,6 +18,7 @@ export interface BatcherLimits {
 export const BATCHER_LIMITS: BatcherLimits = {
   batchTasks: 1_000,
   batchBytes: 4 * 1024 * 1024,
+  batchKeys: 100,
   queueTasks: 10_000,
   queueBytes: 64 * 1024 * 1024,
   idempotencyKeyMs: 24 * 3_600_000,
@@ -96,10 +99,14 @@ export class SubmissionBatcher {
   #takeBatch(): Waiting[] {
     let bytes = 0;
     let count = 0;
-    for (const { payloadBytes } of this.#queue) {
-      const fits = count < this.#limits.batchTasks && bytes + payloadBytes <= this.#limits.batchBytes;
+    let keys = 0;
+    const { batchTasks, batchBytes, batchKeys } = this.#limits;
+    for (const { payloadBytes, once } of this.#queue) {
+      const own = once === null ? 0 : 1;
+      const fits = count < batchTasks && bytes + payloadBytes <= batchBytes && keys + own <= batchKeys;
       if (!fits && count > 0) break;
       bytes += payloadBytes;
+      keys += own;
       count += 1;
     }
     this.#queuedBytes -= bytes;

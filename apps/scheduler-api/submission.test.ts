@@ -158,7 +158,7 @@ describe('POST /tasks', () => {
   it('refuses a body beyond any task', async () => {
     const { post } = startApp();
     expectProblem(await post(' '.repeat(2_000_000)), 'payload-too-large', 413, [
-      { pointer: '', detail: 'is larger than any task can be' },
+      { pointer: '', detail: 'is over the limit of 1048576 bytes' },
     ]);
   });
 

@@ -14,6 +14,7 @@ import type {
   AttemptRecord,
   ClusterMeta,
   NewTask,
+  NotStored,
   TaskOnce,
   TaskProgress,
   TaskRecord,
@@ -90,7 +91,7 @@ interface InsertedRow {
   readonly id: number;
   readonly partition_id: number;
   readonly created_ms: number;
-  readonly became: 'stored' | 'repeated' | 'reused';
+  readonly became: 'stored' | 'repeated' | NotStored;
 }
 
 async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskRecord[]> {
@@ -102,7 +103,7 @@ async function insertOnce(
   db: Database,
   asked: readonly TaskOnce[],
   keepMs: number,
-): Promise<(TaskRecord | 'reused')[]> {
+): Promise<(TaskRecord | NotStored)[]> {
   const rows = await insertRows(
     db,
     asked.map(({ task }) => task),
@@ -112,7 +113,7 @@ async function insertOnce(
   );
   return asked.map(({ task }, index) => {
     const row = rows[index];
-    return row?.became === 'reused' ? 'reused' : toNewRecord(task, row);
+    return row?.became === 'reused' || row?.became === 'in flight' ? row.became : toNewRecord(task, row);
   });
 }
 

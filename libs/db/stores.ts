@@ -148,17 +148,20 @@ export interface TaskChange {
   readonly priority?: number | undefined;
 }
 
+/** Its key was used by another request, or another call is about to use it. */
+export type NotStored = 'reused' | 'in flight';
+
 export interface TaskStore {
   /** @throws StoreNotInitialisedError before cluster-init */
   readMeta(): Promise<ClusterMeta>;
   /** One multi-row INSERT, committed when it resolves; records in the order of `tasks`. Wakes the owners of what is due soon. */
   insert(tasks: readonly NewTask[]): Promise<TaskRecord[]>;
   /**
-   * The same, but for tasks whose key was used before: what was stored then by the same request, as it was then, or `reused`
-   * where it was another request's. One who uses a key that another call is about to use waits for that.
+   * The same, but for tasks whose key was used before: what was stored then by the same request, as it was then, or why there is
+   * nothing to tell. No call waits for another that uses the same key.
    * @param keepMs how long keys are remembered
    */
-  insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(TaskRecord | 'reused')[]>;
+  insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(TaskRecord | NotStored)[]>;
   get(id: TaskId): Promise<TaskRecord | null>;
   /** The newest first; of those that did not complete, the last 100. Null for an unknown id. */
   attempts(id: TaskId): Promise<AttemptRecord[] | null>;

@@ -16,6 +16,8 @@ type Submission = Extract<Action, { kind: 'submit' }>;
 /** How often one asks who gets no answer, and how long keys are remembered: for longer than a run. */
 const MOST_TRIES = 5;
 const KEY_MS = 3_600_000;
+/** How long one waits who is told that his request is in flight. */
+const IN_FLIGHT_MS = 1_000;
 /** How a backoff grows, and its longest, in ms: short, as runs are. */
 const BACKOFF = { factor: 2, maxMs: 4_000 };
 
@@ -90,7 +92,11 @@ export class Users {
       for (let tries = 0; tries < MOST_TRIES; tries++) {
         const records = await this.#pool.tasks.insertOnce(asked, KEY_MS).catch(() => undefined);
         if (records === undefined) continue;
-        const ids = records.map((record) => (record === 'reused' ? -1 : record.id));
+        if (records.includes('in flight')) {
+          await new Promise<void>((resolve) => this.#thread.clock.schedule(IN_FLIGHT_MS, resolve));
+          continue;
+        }
+        const ids = records.map((record) => (typeof record === 'string' ? -1 : record.id));
         this.#safety.onceAcknowledged(once.key, ids);
         for (const id of ids) if (!known.has(id)) this.#acknowledged.push(id);
         for (const id of ids) known.add(id);

@@ -41,6 +41,8 @@ export interface Backend extends Locker {
   /** For the rest of the transaction; 0 is for ever. */
   setLockTimeout(ms: number): void;
   enqueue(on: Lockable, mode: LockMode): Waiter;
+  /** pg_try_advisory_xact_lock */
+  tryAdvisoryLock(name: string): boolean;
   wrote(row: Row<unknown>): void;
   /** The function notify_task_due: at commit. */
   notify(partitions: readonly number[], dueAt: number): void;

@@ -52,6 +52,8 @@ export class Server {
   suspended = 0;
   readonly #options: ServerOptions;
   readonly #open = new Set<SimulatedTransaction>();
+  /** By whom each is held. */
+  readonly #advisoryLocks = new Map<string, SimulatedTransaction>();
   #order = 0;
   #lastTaskId = 0;
   #lastRecordId = 0;
@@ -69,6 +71,13 @@ export class Server {
     const transaction = new SimulatedTransaction(this, applicationName, statementTimeoutMs);
     this.#open.add(transaction);
     return transaction;
+  }
+
+  /** Until the end of `transaction`. @returns whether it has the lock */
+  tryAdvisoryLock(name: string, transaction: SimulatedTransaction): boolean {
+    const holder = this.#advisoryLocks.get(name) ?? transaction;
+    if (holder === transaction) this.#advisoryLocks.set(name, transaction);
+    return holder === transaction;
   }
 
   nextOrder(): number {
@@ -133,6 +142,8 @@ export class Server {
   }
 
   #release(transaction: SimulatedTransaction): Lockable[] {
+    for (const [name, holder] of this.#advisoryLocks)
+      if (holder === transaction) this.#advisoryLocks.delete(name);
     if (this.suspended === 0)
       for (const table of Object.values(this.tables) as Table<unknown>[]) table.vacuum();
     return transaction.locked.size > 0 ? releaseAll(transaction) : [];

@@ -197,6 +197,10 @@ export class SimulatedTransaction implements Backend, BackendActivity {
     return enqueue(on, this, mode, this.#server.nextOrder());
   }
 
+  tryAdvisoryLock(name: string): boolean {
+    return this.#server.tryAdvisoryLock(name, this);
+  }
+
   wrote(row: Row<unknown>): void {
     this.writes.push(row);
   }

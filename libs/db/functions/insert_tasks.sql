@@ -6,12 +6,13 @@
 -- (elect_heads), or where the caller's transaction may go on for long, as it commits.
 --
 -- Returns one row a task, in the order given, none where cluster-init has not recorded the partition count. became is stored;
--- repeated, where its key was used before, by the same request: then id, partition and time are those of that time; or reused,
--- by another one.
+-- repeated, where its key was used before, by the same request: then id, partition and time are those of that time; reused,
+-- by another one; or in flight, where another call is about to use it: then nothing is known of that yet, and nothing is stored.
 --
--- Locks: the keys, in their order: one who inserts the same waits for the other, and then finds what that has stored. A
--- key that is found is locked as well, so that it is there to be read; others that are over are removed, where nobody holds them. Then its own tasks; and where any is serial, what elect_heads
--- locks. NOTIFY's global lock at commit.
+-- Locks: an advisory lock for each key, none of which it waits for, so that it never waits for another call's row either (but for
+-- one that is over and just being removed). A key that is found is locked as well, so that it is there to be read; others that are
+-- over are removed, where nobody holds them. Then its own tasks; and where any is serial, what elect_heads locks. NOTIFY's global lock
+-- at commit.
 CREATE OR REPLACE FUNCTION insert_tasks(
   names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
   once text[], fingerprints text[], keep_ms double precision, lines_at_commit boolean DEFAULT false
@@ -21,6 +22,7 @@ DECLARE
   at CONSTANT timestamptz := date_trunc('milliseconds', now());
   ids bigint[];
   places integer[];
+  busy text[];
   won text[];
   waiting integer[];
   next_due timestamptz;
@@ -37,11 +39,14 @@ BEGIN
   END IF;
 
   IF cardinality(once) > 0 THEN
+    SELECT coalesce(array_agg(o.key), '{}') INTO busy
+    FROM (SELECT DISTINCT u.key FROM unnest(once) AS u (key) WHERE u.key IS NOT NULL OFFSET 0) AS o
+    WHERE NOT pg_try_advisory_xact_lock(hashtextextended('idempotency_key ' || o.key, 0));
     WITH asked AS (
       SELECT o.key, min(o.fingerprint) AS fingerprint, array_agg(o.id ORDER BY o.id) AS task_ids,
              array_agg(o.place ORDER BY o.id) AS partition_ids
       FROM unnest(once, fingerprints, ids, places) AS o (key, fingerprint, id, place)
-      WHERE o.key IS NOT NULL
+      WHERE o.key IS NOT NULL AND o.key <> ALL (busy)
       GROUP BY o.key
     ), stored AS (
       INSERT INTO idempotency_key AS k (key, fingerprint, task_ids, partition_ids, created_at, expires_at)
@@ -100,7 +105,8 @@ BEGIN
     RETURN QUERY
       SELECT coalesce(k.task_ids[o.number], o.id), coalesce(k.partition_ids[o.number], o.place),
              epoch_ms(coalesce(k.created_at, at)),
-             CASE WHEN k.key IS NULL THEN 'stored' WHEN k.fingerprint = o.fingerprint THEN 'repeated' ELSE 'reused' END
+             CASE WHEN o.once = ANY (busy) THEN 'in flight' WHEN k.key IS NULL THEN 'stored'
+                  WHEN k.fingerprint = o.fingerprint THEN 'repeated' ELSE 'reused' END
       FROM (
         SELECT u.*, row_number() OVER (PARTITION BY u.once ORDER BY u.id) AS number
         FROM unnest(ids, places, once, fingerprints) AS u (id, place, once, fingerprint)

@@ -168,6 +168,17 @@ export const join = (by: string, minutes: number) =>
       { name: 'beside', key: null, payload: null, scheduledAtMs: at(30) },
     ]),
   );
+/** A task for each key. */
+export const submitOnce = (by: string, ...keys: string[]) =>
+  does(by, `submit once ${keys.join()}`, ({ tasks }) =>
+    tasks.insertOnce(
+      keys.map((key) => ({
+        task: { name: 'once', key: null, payload: null, scheduledAtMs: null },
+        once: { key, fingerprint: keys.join() },
+      })),
+      3_600_000,
+    ),
+  );
 export const change = (by: string, id: number, what: TaskChange) =>
   does(by, `change ${id} ${JSON.stringify(what)}`, ({ tasks }) => tasks.patch(id, what));
 export const steer = (by: string, what: 'remove' | 'cancel' | 'retry' | 'run', id: number) =>

@@ -34,6 +34,7 @@ import {
   runningBy,
   session,
   steer,
+  submitOnce,
   world,
 } from './script-steps.ts';
 import type { Step, World } from './script.ts';
@@ -599,6 +600,19 @@ export const SCRIPTS: readonly Script[] = [
     ]),
     commit('a'),
     does('c', 'get', ({ tasks }) => tasks.get(1)),
+  ]),
+  script('a submission with a key, while others use that, and after', world(runningBy('a')), [
+    begin('a'),
+    submitOnce('a', 'k', 'l'),
+    submitOnce('c', 'l'),
+    submitOnce('c', 'm', 'k', 'm'),
+    commit('a'),
+    submitOnce('c', 'k'),
+    submitOnce('c', 'l', 'n'),
+    begin('a'),
+    submitOnce('a', 'o'),
+    rollback('a'),
+    submitOnce('c', 'o'),
   ]),
   script('notified at commit, once a content, and not of what is rolled back', world(runningBy('a')), [
     begin('a'),

@@ -45,7 +45,11 @@ export const insertTasks: SqlStatement<
       const partitionId = partitionOf(key ?? String(id), transaction.partitions);
       return { id, partitionId, once: once[index] ?? null, fingerprint: fingerprints[index] ?? '' };
     });
-    const won = yield* takeKeys(x, asked, createdAt, keepMs);
+    const keysAsked = new Set(asked.flatMap(({ once: wanted }) => wanted ?? []));
+    const busy = new Set([...keysAsked].filter((key) => !transaction.tryAdvisoryLock(key)));
+    x.nextStatement();
+    const free = asked.filter(({ once: wanted }) => wanted !== null && !busy.has(wanted));
+    const won = yield* takeKeys(x, free, createdAt, keepMs);
     x.nextStatement();
     yield* removeExpiredKeys(x, 2 * won.size);
     x.nextStatement();
@@ -77,6 +81,8 @@ export const insertTasks: SqlStatement<
 
     x.nextStatement();
     return asked.map(({ id, partitionId, once: wanted, fingerprint }) => {
+      if (wanted !== null && busy.has(wanted))
+        return { id, partition_id: partitionId, created_ms: epochMs(createdAt), became: 'in flight' };
       const k =
         wanted === null || won.has(wanted) ? undefined : x.idempotencyKeys.find(wanted, x)?.visibleTo(x);
       if (k === undefined)
