@@ -263,7 +263,7 @@ describe('POST /tasks/batch with lines', () => {
     client.write('{"name":"during"}\n');
     await eventually('it waits', () => isWaiting(beside, 'relation'), { withinMs: 5_000 });
     await beside.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scheduler-api' AND datname = current_database()`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'scheduler-api' AND datname = current_database()`,
     );
     await beside.query('ROLLBACK');
     await eventually('its outcome', () => parse(outcomes.join('')).length === 2, { withinMs: 5_000 });
