@@ -113,7 +113,8 @@ async function everything(): Promise<unknown> {
     `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`,
   );
   const rows = [];
-  for (const table of tables) rows.push(await query(`SELECT xmin, t.* FROM ${table.name} t ORDER BY 2, 3`));
+  for (const table of tables)
+    rows.push(await query(`SELECT xmin, t.* FROM ${table.name} t ORDER BY t::text`));
   return { znodes, tables, rows };
 }
 
