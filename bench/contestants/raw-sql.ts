@@ -91,7 +91,7 @@ export const peer: Peer = {
           of(afterId),
           of(recordsFrom),
         ],
-        ...[randomUUID(), WORKER, BATCH],
+        ...[randomUUID(), WORKER, BATCH, [], false],
       ];
       const { rows } = await claiming.query<Claim>({ ...claimTasks, values });
       const [reply] = rows;
