@@ -9,7 +9,8 @@ const PATIENCE_MS = 15_000;
 
 function start() {
   const [store, clock] = [new MemoryTaskStore(), new ManualClock()];
-  const writer = new BulkWriter({ store, clock, idempotencyKeyMs: 1_000, patienceMs: PATIENCE_MS });
+  const patience = { idempotencyKeyMs: 1_000, patienceMs: PATIENCE_MS };
+  const writer = new BulkWriter({ store, clock, ...patience, writers: 2 });
   const asked = (name: string) => [
     { task: { name, key: null, payload: null, scheduledAtMs: null }, once: null },
   ];

@@ -4,8 +4,8 @@ import { insertSeparately, insertTogether } from './insert-separately.ts';
 import type { Insertion } from './insert-separately.ts';
 import { Problem } from './problem.ts';
 
-/** INSERTs of many tasks at a time: more make none of them faster, and would keep single submissions waiting. */
-const WRITERS = 2;
+/** INSERTs of many tasks at a time: enough to use the time that others wait for the disk; the other connections are for the rest. */
+export const WRITERS = 4;
 /** Of the bodies that are being read and written, together. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** What a task takes at least, however short it is written: it becomes a dozen objects. */
@@ -26,11 +26,13 @@ export interface BulkWriterOptions {
   readonly idempotencyKeyMs: number;
   /** How long tasks wait for their turn: after that nobody waits for them. */
   readonly patienceMs: number;
+  /** INSERTs at a time. */
+  readonly writers?: number;
 }
 
 /** Writes many tasks at once, a few statements at a time, in the order in which they were asked for. */
 export class BulkWriter {
-  readonly #options: BulkWriterOptions;
+  readonly #options: Required<BulkWriterOptions>;
   /** In their order. */
   readonly #waiting = new Set<() => void>();
   #writing = 0;
@@ -38,7 +40,7 @@ export class BulkWriter {
   #idle: (() => void)[] = [];
 
   constructor(options: BulkWriterOptions) {
-    this.#options = options;
+    this.#options = { writers: WRITERS, ...options };
   }
 
   /**
@@ -103,7 +105,7 @@ export class BulkWriter {
   }
 
   async #inTurn<T>(write: () => Promise<T>): Promise<T> {
-    if (this.#writing >= WRITERS) await this.#turn();
+    if (this.#writing >= this.#options.writers) await this.#turn();
     else this.#writing += 1;
     try {
       return await write();

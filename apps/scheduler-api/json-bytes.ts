@@ -3,9 +3,9 @@ import type { Json } from '../../libs/core/task.ts';
 /**
  * The bytes of `value` as compact JSON in UTF-8, each number written out: Postgres stores numbers as decimals, and so it shows
  * 1e+308 as 309 digits, and counts them (scheduler.submit_task).
+ * @param text `value` by JSON.stringify
  */
-export function jsonBytes(value: Json): number {
-  const text = JSON.stringify(value);
+export function jsonBytes(value: Json, text = JSON.stringify(value)): number {
   const bytes = Buffer.byteLength(text);
   return /\de[+-]/.test(text) ? bytes + bytesOfExponents(value) : bytes;
 }

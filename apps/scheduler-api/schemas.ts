@@ -230,8 +230,12 @@ export function presentCluster(view: {
   };
 }
 
+/** The last time that was written: that of many tasks which are stored together. */
+let written = { epochMs: 0, text: new Date(0).toISOString() };
+
 function rfc3339(epochMs: number): string {
-  return new Date(epochMs).toISOString();
+  if (epochMs !== written.epochMs) written = { epochMs, text: new Date(epochMs).toISOString() };
+  return written.text;
 }
 
 function rfc3339OrNull(epochMs: number | null): string | null {

@@ -9,6 +9,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import type { ApiLimits } from './app.ts';
 import { buildApp } from './app.ts';
+import { WRITERS } from './bulk-writer.ts';
 import { MemoryTaskStore } from './testing/memory-task-store.ts';
 
 const IDLE_MS = 30_000;
@@ -145,7 +146,7 @@ it(
       });
     const abandon = new AbortController();
     const abandoned = Array.from({ length: 6 }, () => post(abandon.signal).catch(() => 'abandoned'));
-    await expect.poll(() => store.inserts.length, WAIT).toBe(2);
+    await expect.poll(() => store.inserts.length, WAIT).toBe(WRITERS);
     await expect.poll(async () => (await post()).status, rarely).toBe(503);
     abandon.abort();
     expect(await Promise.all(abandoned)).toEqual(Array(6).fill('abandoned'));

@@ -28,14 +28,14 @@ export type CheckedTask = Pick<Submission, 'task' | 'payloadBytes'>;
  * @throws Problem `invalid-task` naming everything that is wrong, or `payload-too-large`
  */
 export function readSubmission(body: unknown): CheckedTask {
-  const { name, ...given } = checked(submissionShape, body);
-  return toTask(name, given);
+  const given = checked(submissionShape, body);
+  return toTask(given.name, given);
 }
 
 /** The same of `POST /jobs`. */
 export function readJob(body: unknown): CheckedTask {
-  const { type, ...given } = checked(jobShape, body);
-  return toTask(type, given);
+  const given = checked(jobShape, body);
+  return toTask(given.type, given);
 }
 
 /**
@@ -67,11 +67,13 @@ export function readBatch(body: unknown): CheckedTask[] {
 
 function toTask(name: string, given: Omit<Static<typeof schemas.Submission>, 'name'>): CheckedTask {
   const { payload = null, key = null, priority = 0, tags = null, serial = false } = given;
+  const policy = readPolicy(given);
   if (serial && key === null) throw invalidTask([{ pointer: '/serial', detail: 'needs a key' }]);
-  const payloadBytes = checkedBytes(payload);
+  const payloadText = JSON.stringify(payload);
+  const payloadBytes = checkedBytes(payload, payloadText);
   const { scheduledAtMs = null, delayMs = null } = readTime(given);
   return {
-    task: { name, key, payload, policy: readPolicy(given), priority, tags, serial, scheduledAtMs, delayMs },
+    task: { name, key, payload, payloadText, policy, priority, tags, serial, scheduledAtMs, delayMs },
     payloadBytes,
   };
 }
@@ -85,7 +87,7 @@ export function readChange(body: unknown): TaskChange {
   if (Object.keys(given).length === 0)
     throw invalidTask([{ pointer: '', detail: 'must name something to change' }]);
   const { payload, maxAttempts, priority } = given;
-  if (payload !== undefined) checkedBytes(payload);
+  if (payload !== undefined) checkedBytes(payload, JSON.stringify(payload));
   return { payload, maxAttempts, priority, ...readTime(given) };
 }
 
@@ -97,9 +99,9 @@ function checked<Body>(shape: Shape<Body>, body: unknown): Body {
   return body;
 }
 
-/** @returns the payload's bytes as JSON */
-function checkedBytes(payload: Json): number {
-  const payloadBytes = jsonBytes(payload);
+/** @returns the payload's bytes as JSON, of which `text` is one way to write it */
+function checkedBytes(payload: Json, text: string): number {
+  const payloadBytes = jsonBytes(payload, text);
   if (payloadBytes <= MAX_PAYLOAD_BYTES) return payloadBytes;
   const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;
   throw payloadTooLarge([{ pointer: '/payload', detail }]);

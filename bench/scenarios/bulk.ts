@@ -4,7 +4,7 @@ import type { Measured, Scenario } from './scenario.ts';
 import { againstOthers } from './scenario.ts';
 
 const EACH = 1_000;
-const IN_FLIGHT = 4;
+const IN_FLIGHT = 8;
 const WARMUP_MS = 1_000;
 const RATE = 'tasks/s';
 

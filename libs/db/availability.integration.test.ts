@@ -90,6 +90,7 @@ describe('a database that is there', () => {
     await expect(tasks.readMeta()).rejects.toThrow(StoreNotInitialisedError);
     await expect(tasks.ping()).rejects.toThrow(StoreNotInitialisedError);
     await expect(tasks.insert([NEW_TASK])).rejects.toThrow(StoreNotInitialisedError);
+    await expect(tasks.insert(Array(1_000).fill(NEW_TASK))).rejects.toThrow(StoreNotInitialisedError);
     await expect(postgresOwnershipStore({ db }).readMeta()).rejects.toThrow(StoreNotInitialisedError);
     await db.end();
   });

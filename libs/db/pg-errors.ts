@@ -47,6 +47,11 @@ export function isLockTimeout(error: unknown): boolean {
   return codeOf(error) === '55P03';
 }
 
+/** Its tables are there, and what they are to begin with is not. */
+export function notInitialised(): StoreNotInitialisedError {
+  return new StoreNotInitialisedError('cluster-init has not recorded this cluster yet');
+}
+
 /**
  * `error` in the terms of stores.ts, with the original as its cause: {@link StoreUnavailableError},
  * {@link StoreNotInitialisedError} or {@link InvalidInputError}. Anything else is a fault of ours and comes back as

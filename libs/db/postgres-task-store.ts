@@ -1,43 +1,40 @@
 import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
-import type { QueryResultRow } from 'pg';
-import { invariant } from '../core/invariant.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
-import { toStoreError } from './pg-errors.ts';
+import { insertTasks, insertTasksOnce, toJsonText } from './insert-tasks.ts';
+import { notInitialised, toStoreError } from './pg-errors.ts';
 import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSession } from './schema.ts';
-import { loadStatement, run, runForOne } from './statement.ts';
+import { loadStatement, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
-import { InvalidInputError, StoreNotInitialisedError } from './stores.ts';
-import type {
-  AttemptRecord,
-  ClusterMeta,
-  NewTask,
-  NotStored,
-  TaskOnce,
-  TaskProgress,
-  TaskRecord,
-  TaskStore,
-} from './stores.ts';
+import type { AttemptRecord, ClusterMeta, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
 
-const insertTasks = loadStatement('insert-tasks');
 const removeTask = loadStatement('remove-task');
 const cancelTask = loadStatement('cancel-task');
 const retryTask = loadStatement('retry-task');
 const runTask = loadStatement('run-task');
 const patchTask = loadStatement('patch-task');
 
+/** From how many tasks in one statement on a round trip more takes less than their partitions would. */
+const SHARD_FROM = 100;
+
 /** Workers gone for longer, and owning nothing, are no news any more. */
 const SHOW_DEAD_WORKERS = sql`interval '5 minutes'`;
 
+export interface TaskStoreOptions {
+  readonly db: Database;
+  /** From how many tasks in one statement on their partitions are computed here, and not by the database. */
+  readonly shardFrom?: number;
+}
+
 /** The scheduler-api's view of the database. `db` stays the caller's to close. */
-export function postgresTaskStore({ db }: { readonly db: Database }): TaskStore {
+export function postgresTaskStore({ db, shardFrom = SHARD_FROM }: TaskStoreOptions): TaskStore {
   const orm = drizzle({ client: db });
   return {
     readMeta: () => readMeta(db),
-    insert: (tasks) => insert(db, tasks),
-    insertOnce: (tasks, keepMs) => insertOnce(db, tasks, keepMs),
+    insert: (tasks) => insertTasks(db, tasks, shardFrom),
+    insertOnce: (tasks, keepMs) => insertTasksOnce(db, tasks, keepMs, shardFrom),
     get: (id) => storeErrors(getTask(orm, id)),
     attempts: (id) => storeErrors(readAttempts(orm, id)),
     remove: (id) => change(db, removeTask, [id]),
@@ -77,114 +74,11 @@ export async function readMeta(db: Database): Promise<ClusterMeta> {
   return meta;
 }
 
-const notInitialised = () => new StoreNotInitialisedError('cluster-init has not recorded this cluster yet');
-
 async function storeErrors<T>(query: PromiseLike<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
     throw toStoreError(error);
-  }
-}
-
-interface InsertedRow {
-  readonly id: number;
-  readonly partition_id: number;
-  readonly created_ms: number;
-  readonly became: 'stored' | 'repeated' | NotStored;
-}
-
-async function insert(db: Database, tasks: readonly NewTask[]): Promise<TaskRecord[]> {
-  const rows = await insertRows(db, tasks, [], [], 0);
-  return tasks.map((task, index) => toNewRecord(task, rows[index]));
-}
-
-async function insertOnce(
-  db: Database,
-  asked: readonly TaskOnce[],
-  keepMs: number,
-): Promise<(TaskRecord | NotStored)[]> {
-  const rows = await insertRows(
-    db,
-    asked.map(({ task }) => task),
-    asked.map(({ once }) => once && once.key),
-    asked.map(({ once }) => once && once.fingerprint),
-    keepMs,
-  );
-  return asked.map(({ task }, index) => {
-    const row = rows[index];
-    return row?.became === 'reused' || row?.became === 'in flight' ? row.became : toNewRecord(task, row);
-  });
-}
-
-async function insertRows(
-  db: Database,
-  tasks: readonly NewTask[],
-  once: readonly (string | null)[],
-  fingerprints: readonly (string | null)[],
-  keepMs: number,
-): Promise<InsertedRow[]> {
-  if (tasks.length === 0) return [];
-  const rows = await run<InsertedRow & QueryResultRow>(db, insertTasks, [
-    tasks.map(({ name }) => name),
-    tasks.map(({ key }) => key),
-    tasks.map(({ payload }) => toJsonText(payload)),
-    tasks.map(({ scheduledAtMs }) => scheduledAtMs),
-    tasks.map(({ delayMs = null }) => delayMs),
-    tasks.map(toMoreText),
-    ...[once, fingerprints, keepMs],
-  ]);
-  if (rows.length === 0) throw notInitialised();
-  return rows;
-}
-
-/** As it is when it has been stored. */
-function toNewRecord(task: NewTask, row: InsertedRow | undefined): TaskRecord {
-  invariant(row !== undefined, 'insert-tasks returned fewer rows than tasks');
-  const { name, key, payload, policy = null, priority = 0, tags = null, serial = false } = task;
-  return {
-    id: row.id,
-    name,
-    key,
-    partitionId: row.partition_id,
-    payload,
-    status: 'PENDING',
-    scheduledAtMs: task.scheduledAtMs ?? row.created_ms + (task.delayMs ?? 0),
-    createdAtMs: row.created_ms,
-    attempt: 0,
-    failures: 0,
-    startedAtMs: null,
-    completedAtMs: null,
-    workerId: null,
-    leaseExpiresAtMs: null,
-    lastError: null,
-    policy,
-    priority,
-    tags,
-    serial,
-    progress: null,
-    result: null,
-    revision: 0,
-  };
-}
-
-/** What is not as usual of a task, as JSON text; null: everything is. */
-function toMoreText({ policy, priority = 0, tags, serial = false }: NewTask): string | null {
-  const more = {
-    ...(policy && { policy }),
-    ...(priority !== 0 && { priority }),
-    ...(tags && { tags }),
-    ...(serial && { serial }),
-  };
-  return Object.keys(more).length === 0 ? null : JSON.stringify(more);
-}
-
-function toJsonText(payload: NewTask['payload']): string {
-  try {
-    return JSON.stringify(payload);
-  } catch (error) {
-    // Nested so deep that writing it out overflows the stack.
-    throw new InvalidInputError((error as Error).message, { cause: error });
   }
 }
 

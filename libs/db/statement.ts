@@ -65,13 +65,30 @@ export async function runForOne<Row extends QueryResultRow>(
 }
 
 const INT8 = 20;
+const INT8_ARRAY = 1016;
+const INT4_ARRAY = 1007;
 const defaultParser = pg.types.getTypeParser as (oid: number, format?: string) => (text: string) => unknown;
+
+const parsers = new Map<number, (text: string) => unknown>([
+  [INT8, parseSafeInteger],
+  [INT8_ARRAY, parseIntegers],
+  [INT4_ARRAY, parseIntegers],
+]);
 
 /** pg's own parsers, but a bigint is a number: ids and epochs are safe integers. */
 const types = {
-  getTypeParser: (oid: number, format?: string) =>
-    oid === INT8 ? parseSafeInteger : defaultParser(oid, format),
+  getTypeParser: (oid: number, format?: string) => parsers.get(oid) ?? defaultParser(oid, format),
 } as CustomTypesConfig;
+
+/** An array of integers as a parameter. pg's own writes each as a text of its own, and takes six times as long. */
+export function integers(values: readonly number[]): string {
+  return `{${values.join()}}`;
+}
+
+/** An array of integers without nulls. pg's own reads it character by character. */
+function parseIntegers(text: string): number[] {
+  return text === '{}' ? [] : text.slice(1, -1).split(',').map(parseSafeInteger);
+}
 
 function parseSafeInteger(text: string): number {
   const value = Number(text);

@@ -38,6 +38,8 @@ export interface NewTask {
   /** What to shard by; the task's own id where null. */
   readonly key: string | null;
   readonly payload: Json;
+  /** The same by JSON.stringify, where that was done already. */
+  readonly payloadText?: string;
   /** `null` is now, by the database's clock, or `delayMs` from now. */
   readonly scheduledAtMs: number | null;
   readonly delayMs?: number | null;

@@ -56,6 +56,30 @@ describe('task store', () => {
       expect(records.map(({ name }) => name)).toEqual(names);
     });
 
+    it('shards many at a time as it does one, with and without Idempotency-Keys', async () => {
+      const asked = Array.from({ length: 300 }, (_, index) => ({
+        task: {
+          ...{ name: 'n', payload: index, scheduledAtMs: null },
+          key: index % 3 === 0 ? `schlüssel-${index}` : null,
+        },
+        once: index % 2 === 0 ? null : { key: `once-${index % 4}`, fingerprint: 'x' },
+      }));
+      const stored = await database.tasks.insertOnce(asked, 60_000);
+      expect(await database.tasks.insertOnce(asked.slice(0, 200), 60_000)).toEqual(
+        stored
+          .slice(0, 200)
+          .map((record, index) => (index % 2 === 0 ? expect.anything() : record) as unknown),
+      );
+      const { rows } = await database.pool.query<{ id: string; partition: number; hashed: number }>(
+        `SELECT id, partition_id AS partition, partition_of(coalesce(key, id::text), 64) AS hashed FROM task ORDER BY id`,
+      );
+      expect(rows).toHaveLength(400);
+      expect(rows.map(({ partition }) => partition)).toEqual(rows.map(({ hashed }) => hashed));
+      expect(rows.slice(0, 300).map(({ id, partition }) => [Number(id), partition])).toEqual(
+        stored.map((record) => typeof record === 'object' && [record.id, record.partitionId]),
+      );
+    });
+
     it.each([
       ['the first day of year 0', -62_167_219_200_000],
       ['year 50', Date.UTC(2000, 0, 1) - 1950 * 31_556_952_000],

@@ -20,7 +20,7 @@ import { clearSessions, endSession, renewSessions } from './statements/sessions.
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
 import * as steering from './statements/steering.ts';
-import { insertTasks } from './statements/submissions.ts';
+import { insertTasks, reserveIds } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
@@ -55,6 +55,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
     removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession, clearSessions],
     ...[
+      reserveIds,
       insertTasks,
       steering.removeTask,
       steering.cancelTask,
@@ -86,8 +87,14 @@ export function simulatedStores(options: {
   });
 }
 
-/** The stores above `run`. */
-export function storesOn(run: Run): {
+/**
+ * The stores above `run`.
+ * @param shardFrom as in libs/db/postgres-task-store.ts; where it is not given, the database shards all tasks
+ */
+export function storesOn(
+  run: Run,
+  shardFrom = Infinity,
+): {
   tasks: TaskStore;
   ownership: OwnershipStore;
   execution: ExecutionStore;
@@ -102,7 +109,7 @@ export function storesOn(run: Run): {
   const readMeta = () => run(reads.readMeta);
   return {
     tasks: {
-      ...postgresTaskStore({ db }),
+      ...postgresTaskStore({ db, shardFrom }),
       readMeta,
       get: (id) => run(reads.getTask(id)),
       cluster: () => readCluster(run),

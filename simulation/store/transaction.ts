@@ -207,7 +207,7 @@ export class SimulatedTransaction implements Backend, BackendActivity {
 
   notify(partitions: readonly number[], dueAt: number): void {
     if (partitions.length === 0) return;
-    const list = [...new Set(partitions.map(String))].sort().join(',');
+    const list = [...new Set(partitions)].sort((a, b) => a - b).join(',');
     this.notifications.add(`task_due ${Math.floor(dueAt)}:${list.length < 7_900 ? list : '*'}`);
   }
 

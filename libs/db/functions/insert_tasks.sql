@@ -1,13 +1,15 @@
 -- Inserts tasks and wakes the owners of what is due within 5 s. Ids grow in the order of the arrays, of which each element is a
 -- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
 -- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
--- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request;
--- both arrays may be empty. keep_ms is how long such a key is remembered. Lines of serial tasks are put in order at once
--- (elect_heads), or where the caller's transaction may go on for long, as it commits.
+-- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request.
+-- Any array but names may be empty, for nulls. keep_ms is how long an Idempotency-Key is remembered. Lines of serial tasks are put
+-- in order at once (elect_heads), or where the caller's transaction may go on for long, as it commits.
 --
--- Returns one row a task, in the order given, none where cluster-init has not recorded the partition count. became is stored;
--- repeated, where its key was used before, by the same request: then id, partition and time are those of that time; reused,
--- by another one; or in flight, where another call is about to use it: then nothing is known of that yet, and nothing is stored.
+-- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
+-- when they were stored; null where cluster-init has not recorded the partition count. What became of others is told by their
+-- number, from 0, in [number, when, what]: repeated, where their key was used before, by the same request: then id, partition and
+-- time are those of that time; reused, by another one; or in flight, where another call is about to use it: then nothing is known
+-- of that yet, and nothing is stored.
 --
 -- Locks: an advisory lock for each key, none of which it waits for, so that it never waits for another call's row either (but for
 -- one that is over and just being removed). A key that is found is locked as well, so that it is there to be read; others that are
@@ -15,13 +17,12 @@
 -- at commit.
 CREATE OR REPLACE FUNCTION insert_tasks(
   names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
-  once text[], fingerprints text[], keep_ms double precision, lines_at_commit boolean DEFAULT false
-) RETURNS TABLE (id bigint, partition_id integer, created_ms bigint, became text) LANGUAGE plpgsql AS $$
+  once text[], fingerprints text[], keep_ms double precision, INOUT ids bigint[] DEFAULT NULL, INOUT places integer[] DEFAULT NULL,
+  lines_at_commit boolean DEFAULT false, OUT created_ms bigint, OUT others jsonb
+) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   at CONSTANT timestamptz := date_trunc('milliseconds', now());
-  ids bigint[];
-  places integer[];
   busy text[];
   won text[];
   waiting integer[];
@@ -29,11 +30,13 @@ DECLARE
   line_partitions integer[];
   line_keys text[];
 BEGIN
-  SELECT array_agg(i.id), array_agg(partition_of(coalesce(i.key, i.id::text), m.partitions)) INTO ids, places
-  FROM (
-    SELECT nextval('task_id_seq') AS id, k.key FROM unnest(keys) WITH ORDINALITY AS k (key, ordinal) ORDER BY k.ordinal
-  ) AS i
-  CROSS JOIN cluster_meta m;
+  IF ids IS NULL THEN
+    SELECT array_agg(i.id), array_agg(partition_of(coalesce(i.key, i.id::text), m.partitions)) INTO ids, places
+    FROM (
+      SELECT nextval('task_id_seq') AS id, u.key FROM unnest(names, keys) AS u (name, key)
+    ) AS i
+    CROSS JOIN cluster_meta m;
+  END IF;
   IF ids IS NULL THEN
     RETURN;
   END IF;
@@ -67,14 +70,19 @@ BEGIN
   END IF;
 
   WITH inserted AS (
-    INSERT INTO task AS t (id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at)
+    INSERT INTO task AS t (
+      id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
+    )
     SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
            i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
            CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
-           coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false), i.scheduled_at, greatest(i.scheduled_at, at)
+           coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
+           i.scheduled_at, greatest(i.scheduled_at, at), at
     FROM (
       SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
-             coalesce(from_epoch_ms(g.scheduled_ms), at + coalesce(g.delay_ms, 0) * interval '1 millisecond') AS scheduled_at
+             CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
+                  WHEN g.delay_ms IS NOT NULL THEN at + g.delay_ms * interval '1 millisecond'
+                  ELSE at END AS scheduled_at
       FROM unnest(ids, places, names, keys, payloads, scheduled_ms, delays_ms, more, once)
         AS g (id, place, name, key, payload, scheduled_ms, delay_ms, more, once)
       WHERE g.once IS NULL OR g.once = ANY (won)
@@ -99,19 +107,22 @@ BEGIN
     PERFORM notify_task_due(waiting, next_due);
   END IF;
 
-  IF won IS NULL THEN
-    RETURN QUERY SELECT u.id, u.place, epoch_ms(at), 'stored' FROM unnest(ids, places) AS u (id, place);
-  ELSE
-    RETURN QUERY
-      SELECT coalesce(k.task_ids[o.number], o.id), coalesce(k.partition_ids[o.number], o.place),
-             epoch_ms(coalesce(k.created_at, at)),
+  created_ms := epoch_ms(at);
+  others := '[]';
+  IF won IS NOT NULL THEN
+    SELECT array_agg(r.id ORDER BY r.ordinal), array_agg(r.place ORDER BY r.ordinal),
+           coalesce(jsonb_agg(jsonb_build_array(r.ordinal - 1, epoch_ms(r.created_at), r.what)) FILTER (WHERE r.what <> 'stored'), '[]')
+    INTO ids, places, others
+    FROM (
+      SELECT o.ordinal, coalesce(k.task_ids[o.number], o.id) AS id, coalesce(k.partition_ids[o.number], o.place) AS place,
+             coalesce(k.created_at, at) AS created_at,
              CASE WHEN o.once = ANY (busy) THEN 'in flight' WHEN k.key IS NULL THEN 'stored'
-                  WHEN k.fingerprint = o.fingerprint THEN 'repeated' ELSE 'reused' END
+                  WHEN k.fingerprint = o.fingerprint THEN 'repeated' ELSE 'reused' END AS what
       FROM (
-        SELECT u.*, row_number() OVER (PARTITION BY u.once ORDER BY u.id) AS number
-        FROM unnest(ids, places, once, fingerprints) AS u (id, place, once, fingerprint)
+        SELECT u.*, row_number() OVER (PARTITION BY u.once ORDER BY u.ordinal) AS number
+        FROM unnest(ids, places, once, fingerprints) WITH ORDINALITY AS u (id, place, once, fingerprint, ordinal)
       ) AS o
       LEFT JOIN idempotency_key k ON k.key = o.once AND o.once <> ALL (won)
-      ORDER BY o.id;
+    ) AS r;
   END IF;
 END $$;

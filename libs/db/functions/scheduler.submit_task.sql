@@ -87,13 +87,13 @@ BEGIN
   scheduled_ms := epoch_ms(scheduled_time);
   delay_ms := ceil(extract(epoch FROM delay) * 1000);
   policy := jsonb_strip_nulls(jsonb_build_object('maxAttempts', max_attempts, 'backoff', backoff, 'timeoutMs', timeout_ms));
-  SELECT t.id INTO id
+  SELECT t.ids[1] INTO id
   FROM insert_tasks(
     ARRAY[name], ARRAY[key], ARRAY[json_text], ARRAY[scheduled_ms], ARRAY[delay_ms],
     ARRAY[nullif(jsonb_strip_nulls(jsonb_build_object(
       'policy', nullif(policy, '{}'), 'priority', nullif(priority, 0), 'tags', tags, 'serial', nullif(serial, false)
     )), '{}')::text],
-    '{}', '{}', 0, true
+    '{}', '{}', 0, lines_at_commit => true
   ) AS t;
   IF id IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'cluster-init has not recorded this cluster yet';

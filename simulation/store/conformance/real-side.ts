@@ -4,7 +4,7 @@ import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-stor
 import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
 import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { DatabaseUnderTest } from '../../../libs/testing/database-under-test.ts';
-import { comparable, comparablePayload, inOrder, settingsOf, TIMES, UnderWay } from './script.ts';
+import { comparable, comparablePayload, inOrder, settingsOf, SHARD_FROM, TIMES, UnderWay } from './script.ts';
 import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
 
 const WITHIN_MS = 20_000;
@@ -135,7 +135,7 @@ export class RealSide implements Side {
     await client.query(`SET plan_cache_mode = force_generic_plan`);
     const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
     const stores = {
-      tasks: postgresTaskStore({ db: client }),
+      tasks: postgresTaskStore({ db: client, shardFrom: SHARD_FROM }),
       ownership: postgresOwnershipStore({ db: client }),
       execution: postgresExecutionStore({ db: client }),
     };

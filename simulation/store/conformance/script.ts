@@ -137,6 +137,9 @@ export function settingsOf({ tasks, records, owners, sessions, retention = {} }:
   ];
 }
 
+/** Tasks that are inserted alone are sharded by the database, others by whoever inserts them. */
+export const SHARD_FROM = 2;
+
 /** The columns of `columns` that are times. */
 export const TIMES = new Set([
   ...['dueAt', 'scheduledAt', 'createdAt', 'startedAt', 'completedAt', 'cancelRequestedAt'],

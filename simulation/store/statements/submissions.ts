@@ -21,28 +21,44 @@ interface Asked {
   readonly fingerprint: string;
 }
 
+/** reserve-ids.sql */
+export const reserveIds: SqlStatement<[count: number], { partitions: number; ids: number[] }> = {
+  name: 'reserve-ids',
+  *execute({ transaction }, count) {
+    const ids = Array.from({ length: count }, () => transaction.nextTaskId());
+    yield* [];
+    return [{ partitions: transaction.partitions, ids }];
+  },
+};
+
 /** insert-tasks.sql and the function insert_tasks */
 export const insertTasks: SqlStatement<
   [
     names: string[],
     keys: (string | null)[],
-    payloads: string[],
+    payloads: string,
     scheduled: (number | null)[],
     delays: (number | null)[],
     more: (string | null)[],
     once: (string | null)[],
     fingerprints: (string | null)[],
     keepMs: number,
+    ids: string | null,
+    places: string | null,
   ],
-  { id: number; partition_id: number; created_ms: number; became: string }
+  { ids: number[]; places: number[]; created_ms: number; others: [number, number, string][] }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled, delays, more, once, fingerprints, keepMs) {
+  *execute(x, names, keys, payloads, scheduled, delays, more, once, fingerprints, keepMs, reserved, places) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
-    const asked = keys.map((key, index): Asked => {
-      const id = transaction.nextTaskId();
-      const partitionId = partitionOf(key ?? String(id), transaction.partitions);
+    const reservedIds = parseIntegers(reserved);
+    const reservedPlaces = parseIntegers(places);
+    const payloadOf = payloads.split('\n');
+    const asked = names.map((_, index): Asked => {
+      const id = reservedIds[index] ?? transaction.nextTaskId();
+      const partitionId =
+        reservedPlaces[index] ?? partitionOf(keys[index] ?? String(id), transaction.partitions);
       return { id, partitionId, once: once[index] ?? null, fingerprint: fingerprints[index] ?? '' };
     });
     const keysAsked = new Set(asked.flatMap(({ once: wanted }) => wanted ?? []));
@@ -66,7 +82,7 @@ export const insertTasks: SqlStatement<
         ...{ incarnation: null, workerId: null, epoch: null, lastError: null },
         name: names[index] ?? '',
         key: keys[index] ?? null,
-        payload: JSON.parse(payloads[index] ?? 'null') as Json,
+        payload: JSON.parse(payloadOf[index] ?? 'null') as Json,
         ...{ policy, priority, tags, serial, blocked: serial ? true : null },
         ...{ result: null, removalRequested: false, revision: 0, progress: null },
       });
@@ -80,23 +96,35 @@ export const insertTasks: SqlStatement<
     );
 
     x.nextStatement();
-    return asked.map(({ id, partitionId, once: wanted, fingerprint }) => {
-      if (wanted !== null && busy.has(wanted))
-        return { id, partition_id: partitionId, created_ms: epochMs(createdAt), became: 'in flight' };
+    const became = asked.map(({ id, partitionId, once: wanted, fingerprint }) => {
+      const own = { id, partitionId, createdAt };
+      if (wanted !== null && busy.has(wanted)) return { ...own, what: 'in flight' };
       const k =
         wanted === null || won.has(wanted) ? undefined : x.idempotencyKeys.find(wanted, x)?.visibleTo(x);
-      if (k === undefined)
-        return { id, partition_id: partitionId, created_ms: epochMs(createdAt), became: 'stored' };
+      if (k === undefined) return { ...own, what: 'stored' };
       const number = asked.filter((other) => other.once === wanted && other.id < id).length;
       return {
         id: k.taskIds[number] ?? id,
-        partition_id: k.partitionIds[number] ?? partitionId,
-        created_ms: epochMs(k.createdAt),
-        became: k.fingerprint === fingerprint ? 'repeated' : 'reused',
+        partitionId: k.partitionIds[number] ?? partitionId,
+        createdAt: k.createdAt,
+        what: k.fingerprint === fingerprint ? 'repeated' : 'reused',
       };
     });
+    return [
+      {
+        ids: became.map(({ id }) => id),
+        places: became.map(({ partitionId }) => partitionId),
+        created_ms: epochMs(createdAt),
+        others: became.flatMap(({ createdAt: at, what }, index): [number, number, string][] =>
+          what === 'stored' ? [] : [[index, epochMs(at), what]],
+        ),
+      },
+    ];
   },
 };
+
+const parseIntegers = (text: string | null): number[] =>
+  JSON.parse(`[${text?.slice(1, -1) ?? ''}]`) as number[];
 
 /** Those that have been over for longest. */
 function* removeExpiredKeys(x: Execution, most: number): Steps<void> {

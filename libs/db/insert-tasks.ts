@@ -1,0 +1,157 @@
+import { invariant } from '../core/invariant.ts';
+import { partitionOf } from '../core/partition.ts';
+import type { Database } from './client.ts';
+import { notInitialised } from './pg-errors.ts';
+import { integers, loadStatement, runForOne } from './statement.ts';
+import { InvalidInputError } from './stores.ts';
+import type { NewTask, NotStored, TaskOnce, TaskRecord } from './stores.ts';
+
+const reserveIds = loadStatement('reserve-ids');
+const insertTasksStatement = loadStatement('insert-tasks');
+
+/** What insert_tasks returns; nulls before cluster-init. */
+interface Inserted {
+  readonly ids: number[] | null;
+  readonly places: number[];
+  readonly created_ms: number;
+  readonly others: [number: number, createdMs: number, what: 'repeated' | NotStored][];
+}
+
+/** @param shardFrom from how many tasks on their partitions are computed here */
+export async function insertTasks(
+  db: Database,
+  tasks: readonly NewTask[],
+  shardFrom: number,
+): Promise<TaskRecord[]> {
+  const records = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, shardFrom);
+  return records.map((record) => {
+    invariant(typeof record === 'object', 'insert_tasks stores whatever has no Idempotency-Key');
+    return record;
+  });
+}
+
+/** @param shardFrom from how many tasks on their partitions are computed here */
+export function insertTasksOnce(
+  db: Database,
+  asked: readonly TaskOnce[],
+  keepMs: number,
+  shardFrom: number,
+): Promise<(TaskRecord | NotStored)[]> {
+  const tasks = asked.map(({ task }) => task);
+  const keys = asked.map(({ once }) => once && once.key);
+  const fingerprints = asked.map(({ once }) => once && once.fingerprint);
+  return insert(db, tasks, { keys, fingerprints, keepMs }, shardFrom);
+}
+
+interface IdempotencyKeys {
+  readonly keys: readonly (string | null)[];
+  readonly fingerprints: readonly (string | null)[];
+  readonly keepMs: number;
+}
+
+async function insert(
+  db: Database,
+  tasks: readonly NewTask[],
+  { keys, fingerprints, keepMs }: IdempotencyKeys,
+  shardFrom: number,
+): Promise<(TaskRecord | NotStored)[]> {
+  if (tasks.length === 0) return [];
+  const sharded = tasks.length < shardFrom ? [null, null] : await shard(db, tasks);
+  const row = await runForOne<Inserted & object>(db, insertTasksStatement, [
+    tasks.map(({ name }) => name),
+    unlessAllAreNull(tasks.map(({ key }) => key)),
+    // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
+    tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n'),
+    unlessAllAreNull(tasks.map(({ scheduledAtMs }) => scheduledAtMs)),
+    unlessAllAreNull(tasks.map(({ delayMs = null }) => delayMs)),
+    unlessAllAreNull(tasks.map(toMoreText)),
+    ...[keys, fingerprints, keepMs],
+    ...sharded,
+  ]);
+  const { ids, places } = row;
+  if (ids === null) throw notInitialised();
+  invariant(
+    ids.length === tasks.length && places.length === tasks.length,
+    'insert_tasks returns an id a task',
+  );
+  const others = new Map(row.others.map(([number, ...other]) => [number, other]));
+  return tasks.map((task, number) => {
+    const [createdAtMs, what] = others.get(number) ?? [row.created_ms, 'stored'];
+    if (what === 'reused' || what === 'in flight') return what;
+    return toNewRecord(task, { id: ids[number] ?? 0, partitionId: places[number] ?? 0, createdAtMs });
+  });
+}
+
+/**
+ * The hash is a quarter of what an INSERT takes, in PL/pgSQL; here it takes a quarter of that, and of processes like this one
+ * there may be several.
+ * @returns the ids that tasks are to have, and their partitions, as parameters of insert-tasks
+ */
+async function shard(db: Database, tasks: readonly NewTask[]): Promise<[ids: string, places: string]> {
+  const reserved = await runForOne<{ ids: number[]; partitions: number | null }>(db, reserveIds, [
+    tasks.length,
+  ]);
+  const { ids, partitions } = reserved;
+  if (partitions === null) throw notInitialised();
+  const places = tasks.map(({ key }, number) => partitionOf(key ?? String(ids[number]), partitions));
+  return [integers(ids), integers(places)];
+}
+
+/** An array of nulls only is as good as an empty one, and takes its time to be written and read. */
+function unlessAllAreNull<T>(values: readonly (T | null)[]): readonly (T | null)[] {
+  return values.every((value) => value === null) ? [] : values;
+}
+
+/** What is not as usual of a task, as JSON text; null: everything is. */
+function toMoreText({ policy, priority = 0, tags, serial = false }: NewTask): string | null {
+  if (!policy && priority === 0 && !tags && !serial) return null;
+  return JSON.stringify({
+    ...(policy && { policy }),
+    ...(priority !== 0 && { priority }),
+    ...(tags && { tags }),
+    ...(serial && { serial }),
+  });
+}
+
+/** @throws InvalidInputError */
+export function toJsonText(payload: NewTask['payload']): string {
+  try {
+    return JSON.stringify(payload);
+  } catch (error) {
+    // Nested so deep that writing it out overflows the stack.
+    throw new InvalidInputError((error as Error).message, { cause: error });
+  }
+}
+
+/** As it is when it has been stored. */
+function toNewRecord(
+  task: NewTask,
+  stored: Pick<TaskRecord, 'id' | 'partitionId' | 'createdAtMs'>,
+): TaskRecord {
+  const { id, partitionId, createdAtMs } = stored;
+  const { name, key, payload, policy = null, priority = 0, tags = null, serial = false } = task;
+  return {
+    id,
+    name,
+    key,
+    partitionId,
+    payload,
+    status: 'PENDING',
+    scheduledAtMs: task.scheduledAtMs ?? createdAtMs + (task.delayMs ?? 0),
+    createdAtMs,
+    attempt: 0,
+    failures: 0,
+    startedAtMs: null,
+    completedAtMs: null,
+    workerId: null,
+    leaseExpiresAtMs: null,
+    lastError: null,
+    policy,
+    priority,
+    tags,
+    serial,
+    progress: null,
+    result: null,
+    revision: 0,
+  };
+}
