@@ -2,7 +2,8 @@ import { invariant } from '../core/invariant.ts';
 import { partitionOf } from '../core/partition.ts';
 import type { Database } from './client.ts';
 import { notInitialised } from './pg-errors.ts';
-import { integers, loadStatement, runForOne } from './statement.ts';
+import { loadStatement, numbers, runForOne } from './statement.ts';
+import type { NumberArray } from './statement.ts';
 import { InvalidInputError } from './stores.ts';
 import type { NewTask, NotStored, TaskOnce, TaskRecord } from './stores.ts';
 
@@ -62,8 +63,8 @@ async function insert(
     unlessAllAreNull(tasks.map(({ key }) => key)),
     // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
     tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n'),
-    unlessAllAreNull(tasks.map(({ scheduledAtMs }) => scheduledAtMs)),
-    unlessAllAreNull(tasks.map(({ delayMs = null }) => delayMs)),
+    numbers(unlessAllAreNull(tasks.map(({ scheduledAtMs }) => scheduledAtMs))),
+    numbers(unlessAllAreNull(tasks.map(({ delayMs = null }) => delayMs))),
     unlessAllAreNull(tasks.map(toMoreText)),
     ...[keys, fingerprints, keepMs],
     ...sharded,
@@ -87,14 +88,17 @@ async function insert(
  * there may be several.
  * @returns the ids that tasks are to have, and their partitions, as parameters of insert-tasks
  */
-async function shard(db: Database, tasks: readonly NewTask[]): Promise<[ids: string, places: string]> {
+async function shard(
+  db: Database,
+  tasks: readonly NewTask[],
+): Promise<[ids: NumberArray, places: NumberArray]> {
   const reserved = await runForOne<{ ids: number[]; partitions: number | null }>(db, reserveIds, [
     tasks.length,
   ]);
   const { ids, partitions } = reserved;
   if (partitions === null) throw notInitialised();
   const places = tasks.map(({ key }, number) => partitionOf(key ?? String(ids[number]), partitions));
-  return [integers(ids), integers(places)];
+  return [numbers(ids), numbers(places)];
 }
 
 /** An array of nulls only is as good as an empty one, and takes its time to be written and read. */

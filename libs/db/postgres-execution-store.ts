@@ -2,7 +2,8 @@ import { invariant } from '../core/invariant.ts';
 import { DEFAULT_POLICY } from '../core/task.ts';
 import type { Json, TaskPolicy } from '../core/task.ts';
 import type { Database } from './client.ts';
-import { loadStatement, run, runForOne } from './statement.ts';
+import { loadStatement, numbers, run, runForOne } from './statement.ts';
+import type { NumberArray } from './statement.ts';
 import { ANY_NAME } from './stores.ts';
 import type {
   AttemptError,
@@ -78,7 +79,7 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
   return {
     async peek(partitions, horizonMs, own, { names, listed } = ANY_NAME) {
       const row = await runForOne<PeekRow>(db, peekDue, [
-        partitions.map(({ partition }) => partition),
+        numbers(partitions.map(({ partition }) => partition)),
         ...positions(partitions),
         horizonMs,
         own,
@@ -98,11 +99,11 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
     },
     async payloads(attempts) {
       const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [
-        attempts.map(({ id }) => id),
-        attempts.map(({ attempt }) => attempt),
+        numbers(attempts.map(({ id }) => id)),
+        numbers(attempts.map(({ attempt }) => attempt)),
         attempts.map(({ incarnation }) => incarnation),
-        attempts.map(({ partition }) => partition),
-        attempts.map(({ record }) => record),
+        numbers(attempts.map(({ partition }) => partition)),
+        numbers(attempts.map(({ record }) => record)),
       ]);
       return new Map(rows.map(({ id, payload }) => [id, payload]));
     },
@@ -112,12 +113,12 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
     finish: (outcomes, settled) => finish(db, outcomes, settled),
     async reportProgress(reports) {
       const rows = await run<{ id: number }>(db, reportProgress, [
-        reports.map(({ id }) => id),
-        reports.map(({ attempt }) => attempt),
+        numbers(reports.map(({ id }) => id)),
+        numbers(reports.map(({ attempt }) => attempt)),
         reports.map(({ incarnation }) => incarnation),
-        reports.map(({ partition }) => partition),
-        reports.map(({ record }) => record),
-        reports.map(({ done }) => done),
+        numbers(reports.map(({ partition }) => partition)),
+        numbers(reports.map(({ record }) => record)),
+        numbers(reports.map(({ done }) => done)),
         reports.map(({ note }) => (note === null ? null : toStorableText(note, MAX_NOTE_CHARS))),
       ]);
       return rows.map(({ id }) => id);
@@ -160,12 +161,12 @@ async function finishOfOne(
   // In the order in which a recovery takes them.
   const records = settled.toSorted((a, b) => a.partition - b.partition || a.record - b.record);
   const { counted } = await runForOne<{ counted: number[] | null }>(db, finishTasks, [
-    records.map(({ partition }) => partition),
-    records.map(({ record }) => record),
-    outcomes.map(({ id }) => id),
-    outcomes.map(({ attempt }) => attempt),
-    outcomes.map(({ epoch }) => epoch),
-    outcomes.map(({ claimedAtMs }) => claimedAtMs),
+    numbers(records.map(({ partition }) => partition)),
+    numbers(records.map(({ record }) => record)),
+    numbers(outcomes.map(({ id }) => id)),
+    numbers(outcomes.map(({ attempt }) => attempt)),
+    numbers(outcomes.map(({ epoch }) => epoch)),
+    numbers(outcomes.map(({ claimedAtMs }) => claimedAtMs)),
     outcomes[0]?.incarnation ?? '',
     outcomes[0]?.workerId ?? '',
     ...endColumns(outcomes),
@@ -255,14 +256,14 @@ function toClaimedTasks(
   );
 }
 
-const columns = (held: readonly Held[]): [number[], number[], string[]] => [
-  held.map(({ partition }) => partition),
-  held.map(({ epoch }) => epoch),
+const columns = (held: readonly Held[]): [NumberArray, NumberArray, string[]] => [
+  numbers(held.map(({ partition }) => partition)),
+  numbers(held.map(({ epoch }) => epoch)),
   held.map(({ incarnation }) => incarnation),
 ];
 
-const positions = (beyond: readonly Beyond[]): (number | null)[][] => [
-  beyond.map(({ after }) => after?.dueAtMs ?? null),
-  beyond.map(({ after }) => after?.id ?? null),
-  beyond.map(({ oldestRecord }) => oldestRecord ?? null),
+const positions = (beyond: readonly Beyond[]): NumberArray[] => [
+  numbers(beyond.map(({ after }) => after?.dueAtMs ?? null)),
+  numbers(beyond.map(({ after }) => after?.id ?? null)),
+  numbers(beyond.map(({ oldestRecord }) => oldestRecord ?? null)),
 ];

@@ -80,9 +80,22 @@ const types = {
   getTypeParser: (oid: number, format?: string) => parsers.get(oid) ?? defaultParser(oid, format),
 } as CustomTypesConfig;
 
-/** An array of integers as a parameter. pg's own writes each as a text of its own, and takes six times as long. */
-export function integers(values: readonly number[]): string {
-  return `{${values.join()}}`;
+/** An array of numbers as a parameter. pg would write each as a text of its own, which takes five times as long. */
+export class NumberArray {
+  readonly values: readonly (number | null)[];
+
+  constructor(values: readonly (number | null)[]) {
+    this.values = values;
+  }
+
+  /** pg calls it. */
+  toPostgres(): string {
+    return `{${this.values.map((value) => value ?? 'NULL').join()}}`;
+  }
+}
+
+export function numbers(values: readonly (number | null)[]): NumberArray {
+  return new NumberArray(values);
 }
 
 /** An array of integers without nulls. pg's own reads it character by character. */

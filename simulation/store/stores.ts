@@ -7,6 +7,7 @@ import type { Database } from '../../libs/db/client.ts';
 import { postgresExecutionStore } from '../../libs/db/postgres-execution-store.ts';
 import { postgresOwnershipStore } from '../../libs/db/postgres-ownership-store.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
+import { NumberArray } from '../../libs/db/statement.ts';
 import type { ExecutionStore, OwnershipStore, TaskStore } from '../../libs/db/stores.ts';
 import type { SimulatedDatabase, StatementFn } from './database.ts';
 import { claimTasks } from './statements/claim-tasks.ts';
@@ -102,7 +103,14 @@ export function storesOn(
   const query = async ({ name, values }: { name: string; values: unknown[] }) => {
     const statement = STATEMENTS.get(name);
     invariant(statement !== undefined, `the simulation does not know the statement ${name}`);
-    return { rows: await run(bind(statement, values)) };
+    return {
+      rows: await run(
+        bind(
+          statement,
+          values.map((value) => (value instanceof NumberArray ? value.values : value)),
+        ),
+      ),
+    };
   };
   // The one method that libs/db/statement.ts calls.
   const db = { query } as unknown as Database;

@@ -43,22 +43,33 @@ export const insertTasks: SqlStatement<
     once: (string | null)[],
     fingerprints: (string | null)[],
     keepMs: number,
-    ids: string | null,
-    places: string | null,
+    reserved: number[] | null,
+    reservedPlaces: number[] | null,
   ],
   { ids: number[]; places: number[]; created_ms: number; others: [number, number, string][] }
 > = {
   name: 'insert-tasks',
-  *execute(x, names, keys, payloads, scheduled, delays, more, once, fingerprints, keepMs, reserved, places) {
+  *execute(
+    x,
+    names,
+    keys,
+    payloads,
+    scheduled,
+    delays,
+    more,
+    once,
+    fingerprints,
+    keepMs,
+    reserved,
+    reservedPlaces,
+  ) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
-    const reservedIds = parseIntegers(reserved);
-    const reservedPlaces = parseIntegers(places);
     const payloadOf = payloads.split('\n');
     const asked = names.map((_, index): Asked => {
-      const id = reservedIds[index] ?? transaction.nextTaskId();
+      const id = reserved?.[index] ?? transaction.nextTaskId();
       const partitionId =
-        reservedPlaces[index] ?? partitionOf(keys[index] ?? String(id), transaction.partitions);
+        reservedPlaces?.[index] ?? partitionOf(keys[index] ?? String(id), transaction.partitions);
       return { id, partitionId, once: once[index] ?? null, fingerprint: fingerprints[index] ?? '' };
     });
     const keysAsked = new Set(asked.flatMap(({ once: wanted }) => wanted ?? []));
@@ -122,9 +133,6 @@ export const insertTasks: SqlStatement<
     ];
   },
 };
-
-const parseIntegers = (text: string | null): number[] =>
-  JSON.parse(`[${text?.slice(1, -1) ?? ''}]`) as number[];
 
 /** Those that have been over for longest. */
 function* removeExpiredKeys(x: Execution, most: number): Steps<void> {
