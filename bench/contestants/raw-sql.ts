@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { bootstrapDatabase } from '../../libs/db/bootstrap.ts';
 import { migrate } from '../../libs/db/migrate.ts';
-import { loadStatement } from '../../libs/db/statement.ts';
+import { loadStatement, numbers } from '../../libs/db/statement.ts';
 import type { Peer } from './peer.ts';
 import { projectTasks } from './project-tasks.ts';
 
@@ -42,7 +42,7 @@ interface Claim {
 
 interface Batch {
   readonly claimedMs: number;
-  readonly record: string;
+  readonly record: number;
   readonly tasks: readonly Claimed[];
 }
 
@@ -81,15 +81,16 @@ export const peer: Peer = {
     const claim = async (): Promise<Batch> => {
       const some = backlog ? partitions.slice(turn, turn + CLAIM_PARTITIONS) : partitions;
       turn = (turn + CLAIM_PARTITIONS) % PARTITIONS;
-      const of = <T>(values: readonly T[]) => some.map((partition) => values[partition]);
+      const of = <T>(values: readonly T[]) =>
+        some.flatMap((partition) => values.slice(partition, partition + 1));
       const values = [
         ...[
-          some,
-          of(everywhere(1)),
+          numbers(some),
+          numbers(of(everywhere(1))),
           of(everywhere(INCARNATION)),
-          of(afterDueMs),
-          of(afterId),
-          of(recordsFrom),
+          numbers(of(afterDueMs)),
+          numbers(of(afterId)),
+          numbers(of(recordsFrom)),
         ],
         ...[randomUUID(), WORKER, BATCH, [], false],
       ];
@@ -105,14 +106,15 @@ export const peer: Peer = {
       else
         for (const [id, , partition, , , dueMs] of claimed)
           [afterDueMs[partition], afterId[partition]] = [dueMs, id];
-      return { claimedMs: now_ms, record: record_id, tasks: claimed };
+      return { claimedMs: now_ms, record: Number(record_id), tasks: claimed };
     };
     const finish = async ({ tasks, claimedMs, record }: Batch) => {
       const settled = [...new Set(tasks.map(([, , partition]) => partition))];
       const values = [
-        ...[settled, settled.map(() => record)],
-        ...[tasks.map(([id]) => id), tasks.map(([, , , attempt]) => attempt), tasks.map(() => 1)],
-        tasks.map(() => claimedMs),
+        ...[settled, settled.map(() => record), tasks.map(([id]) => id)].map(numbers),
+        ...[tasks.map(([, , , attempt]) => attempt), tasks.map(() => 1), tasks.map(() => claimedMs)].map(
+          numbers,
+        ),
         ...[INCARNATION, WORKER, [], [], [], [], []],
       ];
       await finishing.query({ ...finishTasks, values });
