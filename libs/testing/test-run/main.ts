@@ -17,6 +17,14 @@ const POSTGRES = process.env['TEST_DATABASE_URL']
 /** They wait more than they compute: one more at a time than there are processors on the smallest machine. */
 const INTEGRATION = { args: ['--maxWorkers=3'] };
 
+/** Tests that know of no ZooKeeper, or only of the embedded one: they are the same on a real one. */
+const WITHOUT_ZOOKEEPER = [
+  'apps/scheduler-api/**',
+  'libs/db/!(claim-cost).integration.test.ts',
+  'libs/embedded/**',
+  'simulation/**',
+];
+
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 
@@ -70,7 +78,7 @@ async function planFull(): Promise<Plan> {
     servers: `${POSTGRES}; ${description}; ${containers}`,
     steps: [
       suite('integration tests, real ZooKeeper', 'integration', {
-        ...INTEGRATION,
+        args: [...INTEGRATION.args, ...WITHOUT_ZOOKEEPER.map((glob) => `--exclude=${glob}`)],
         env: { CLAIM_COST_ROWS: '1000000' },
       }),
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
