@@ -10,6 +10,7 @@ const RATE = 'tasks/s';
 
 export const bulkScenario: Scenario = {
   name: 'bulk',
+  onRequest: true,
   contestants: ['project', 'raw-sql', 'graphile-worker', 'pg-boss', 'bullmq'],
   title: `Submitting ${EACH.toLocaleString('en')} at a time, acknowledged when durable`,
   method: ({ options }) =>
