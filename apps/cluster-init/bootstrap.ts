@@ -11,7 +11,7 @@ import type { Random } from '../../libs/core/random.ts';
 import { bootstrapDatabase, PartitionCountError } from '../../libs/db/bootstrap.ts';
 import { withConnection } from '../../libs/db/client.ts';
 import { migrate, MigrationError } from '../../libs/db/migrate.ts';
-import { readMeta as readDatabaseMeta } from '../../libs/db/postgres-task-store.ts';
+import { readMeta as readDatabaseMeta } from '../../libs/db/read-meta.ts';
 import { StoreNotInitialisedError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import { StartupError } from '../../libs/runtime/app-process.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';

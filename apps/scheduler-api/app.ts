@@ -47,9 +47,16 @@ export interface ApiLimits extends BatcherLimits {
   readonly handlerTimeoutMs: number;
   /** A request must have arrived in full within this; one of lines, its next line. */
   readonly requestTimeoutMs: number;
+  /** INSERTs of many tasks at a time. */
+  readonly bulkWriters: number;
 }
 
-const API_LIMITS: ApiLimits = { ...BATCHER_LIMITS, handlerTimeoutMs: 15_000, requestTimeoutMs: 30_000 };
+export const API_LIMITS: ApiLimits = {
+  ...BATCHER_LIMITS,
+  handlerTimeoutMs: 15_000,
+  requestTimeoutMs: 30_000,
+  bulkWriters: 4,
+};
 
 const LINGER_MS = 2_000;
 /** A payload at its limit may be written three times as long, in escapes; and there is the rest of the task. */
@@ -64,7 +71,8 @@ export function buildApp({ store, clock, logger, limits: given }: AppOptions): A
   const availability = new StoreAvailability({ store, clock, logger });
   const batcher = new SubmissionBatcher({ store, limits });
   const writer = new BulkWriter({
-    ...{ store, clock, idempotencyKeyMs: limits.idempotencyKeyMs, patienceMs: limits.handlerTimeoutMs },
+    ...{ store, clock, writers: limits.bulkWriters },
+    ...{ idempotencyKeyMs: limits.idempotencyKeyMs, patienceMs: limits.handlerTimeoutMs },
   });
   const stopping = new AbortController();
   /** Connections whose request is never late: it has a patience of its own. */

@@ -4,8 +4,6 @@ import { insertSeparately, insertTogether } from './insert-separately.ts';
 import type { Insertion } from './insert-separately.ts';
 import { Problem } from './problem.ts';
 
-/** INSERTs of many tasks at a time: enough to use the time that others wait for the disk; the other connections are for the rest. */
-export const WRITERS = 4;
 /** Of the bodies that are being read and written, together. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** What a task takes at least, however short it is written: it becomes a dozen objects. */
@@ -26,13 +24,13 @@ export interface BulkWriterOptions {
   readonly idempotencyKeyMs: number;
   /** How long tasks wait for their turn: after that nobody waits for them. */
   readonly patienceMs: number;
-  /** INSERTs at a time. */
-  readonly writers?: number;
+  /** INSERTs at a time: enough to use the time that others wait for the disk, and not all connections. */
+  readonly writers: number;
 }
 
 /** Writes many tasks at once, a few statements at a time, in the order in which they were asked for. */
 export class BulkWriter {
-  readonly #options: Required<BulkWriterOptions>;
+  readonly #options: BulkWriterOptions;
   /** In their order. */
   readonly #waiting = new Set<() => void>();
   #writing = 0;
@@ -40,7 +38,7 @@ export class BulkWriter {
   #idle: (() => void)[] = [];
 
   constructor(options: BulkWriterOptions) {
-    this.#options = { writers: WRITERS, ...options };
+    this.#options = options;
   }
 
   /**

@@ -6,7 +6,7 @@ import { readConfig } from '../../libs/runtime/config.ts';
 import { settings } from '../../libs/runtime/settings.ts';
 import { systemClock } from '../../libs/runtime/system.ts';
 import type { Api } from './app.ts';
-import { buildApp } from './app.ts';
+import { API_LIMITS, buildApp } from './app.ts';
 
 await runAppProcess('scheduler-api', async (life) => {
   const { logger, stopping } = life;
@@ -22,7 +22,11 @@ await runAppProcess('scheduler-api', async (life) => {
   );
   const pool = createPool({ url: DATABASE_URL, applicationName: 'scheduler-api', size: DATABASE_POOL_SIZE });
   life.onClose('the database connections', () => pool.end());
-  const limits = { idempotencyKeyMs: IDEMPOTENCY_KEY_HOURS * 3_600_000 };
+  const limits = {
+    idempotencyKeyMs: IDEMPOTENCY_KEY_HOURS * 3_600_000,
+    // Half of the connections are for everybody else.
+    bulkWriters: Math.min(API_LIMITS.bulkWriters, Math.ceil(DATABASE_POOL_SIZE / 2)),
+  };
   const api = buildApp({ store: postgresTaskStore({ db: pool }), clock: systemClock, logger, limits });
   life.onClose('the HTTP server', () => api.close());
   logger.info(`listening on ${await listen(api, HOST, PORT)}`);

@@ -8,8 +8,7 @@ import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import type { ApiLimits } from './app.ts';
-import { buildApp } from './app.ts';
-import { WRITERS } from './bulk-writer.ts';
+import { API_LIMITS, buildApp } from './app.ts';
 import { MemoryTaskStore } from './testing/memory-task-store.ts';
 
 const IDLE_MS = 30_000;
@@ -146,7 +145,7 @@ it(
       });
     const abandon = new AbortController();
     const abandoned = Array.from({ length: 6 }, () => post(abandon.signal).catch(() => 'abandoned'));
-    await expect.poll(() => store.inserts.length, WAIT).toBe(WRITERS);
+    await expect.poll(() => store.inserts.length, WAIT).toBe(API_LIMITS.bulkWriters);
     await expect.poll(async () => (await post()).status, rarely).toBe(503);
     abandon.abort();
     expect(await Promise.all(abandoned)).toEqual(Array(6).fill('abandoned'));

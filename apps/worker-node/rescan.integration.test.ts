@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { ExecutionStore } from '../../libs/db/stores.ts';
@@ -40,4 +41,27 @@ it('a look through everything that takes as long as a statement may holds up no 
   timeout.resolve(Promise.reject(new StoreUnavailableError('canceling statement due to statement timeout')));
   await runOneInEach();
   expect(tried).toBe(1);
+});
+
+it('what is committed late, behind what was claimed since, is found though nobody says so', async () => {
+  // Nobody listens to notifications here.
+  await bench.startWorker({ id: 'w1', partitions: [0, 1, 2, 3] });
+  const application = new pg.Client({ connectionString: bench.url });
+  await application.connect();
+  try {
+    await application.query('BEGIN');
+    const { rows } = await application.query<{ id: string }>(
+      `SELECT scheduler.submit_task('late', key => $1) AS id`,
+      [bench.keyOf(0)],
+    );
+    const late = Number(rows[0]?.id);
+    const since = await bench.submitTo(0);
+    await bench.ended(since.id);
+    await application.query('COMMIT');
+    const found = await bench.ended(late);
+    expect(found).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(found.scheduledAtMs).toBeLessThan(since.scheduledAtMs);
+  } finally {
+    await application.end();
+  }
 });

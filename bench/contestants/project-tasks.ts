@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Database } from '../../libs/db/client.ts';
 import { inTransaction, withConnection } from '../../libs/db/client.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
+import { numbers } from '../../libs/db/statement.ts';
 import type { Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
 
@@ -57,8 +58,12 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
         name: 'insert-raw',
         text: `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
                SELECT p, $3, payload::jsonb, now(), date_trunc('milliseconds', now())
-               FROM unnest($1::integer[], $2::text[]) AS t (p, payload)`,
-        values: [samples.map((sample) => sample % 64), samples.map((sample) => `{"sample":${sample}}`), NAME],
+               FROM unnest($1::integer[], string_to_array($2, E'\\n')) AS t (p, payload)`,
+        values: [
+          numbers(samples.map((sample) => sample % 64)),
+          samples.map((sample) => `{"sample":${sample}}`).join('\n'),
+          NAME,
+        ],
       });
     },
     async settled() {

@@ -10,8 +10,9 @@ import type { NewTask, NotStored, TaskOnce, TaskRecord } from './stores.ts';
 const reserveIds = loadStatement('reserve-ids');
 const insertTasksStatement = loadStatement('insert-tasks');
 
-/** What insert_tasks returns; nulls before cluster-init. */
+/** What insert_tasks returns. */
 interface Inserted {
+  /** Null before cluster-init. */
   readonly ids: number[] | null;
   readonly places: number[];
   readonly created_ms: number;
@@ -79,7 +80,13 @@ async function insert(
   return tasks.map((task, number) => {
     const [createdAtMs, what] = others.get(number) ?? [row.created_ms, 'stored'];
     if (what === 'reused' || what === 'in flight') return what;
-    return toNewRecord(task, { id: ids[number] ?? 0, partitionId: places[number] ?? 0, createdAtMs });
+    const id = ids[number];
+    const partitionId = places[number];
+    invariant(
+      id !== undefined && partitionId !== undefined,
+      'insert_tasks returns an id and a partition a task',
+    );
+    return toNewRecord(task, { id, partitionId, createdAtMs });
   });
 }
 

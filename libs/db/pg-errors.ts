@@ -71,3 +71,12 @@ export function toStoreError(error: unknown): unknown {
   if (INVALID_INPUT.test(code)) return new InvalidInputError(message, { cause: error });
   return error;
 }
+
+/** What `query` resolves with, or rejects with in the terms of stores.ts. */
+export async function storeErrors<T>(query: PromiseLike<T>): Promise<T> {
+  try {
+    return await query;
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}

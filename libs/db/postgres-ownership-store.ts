@@ -1,6 +1,6 @@
 import type { Database } from './client.ts';
 import { isLockTimeout } from './pg-errors.ts';
-import { readMeta } from './postgres-task-store.ts';
+import { readMeta } from './read-meta.ts';
 import { loadStatement, run, runForOne } from './statement.ts';
 import { StoreUnavailableError } from './stores.ts';
 import type { OwnershipStore, PartitionEpoch } from './stores.ts';

@@ -4,11 +4,12 @@ import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
 import { insertTasks, insertTasksOnce, toJsonText } from './insert-tasks.ts';
-import { notInitialised, toStoreError } from './pg-errors.ts';
-import { clusterMeta, epochMs, partitionOwner, taskAttempt, taskState, workerSession } from './schema.ts';
+import { storeErrors } from './pg-errors.ts';
+import { readMeta } from './read-meta.ts';
+import { epochMs, partitionOwner, taskAttempt, taskState, workerSession } from './schema.ts';
 import { loadStatement, runForOne } from './statement.ts';
 import type { Statement } from './statement.ts';
-import type { AttemptRecord, ClusterMeta, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
+import type { AttemptRecord, TaskProgress, TaskRecord, TaskStore } from './stores.ts';
 
 const removeTask = loadStatement('remove-task');
 const cancelTask = loadStatement('cancel-task');
@@ -61,25 +62,6 @@ async function change<Result extends string>(
 ): Promise<Result | 'unknown'> {
   const { result } = await runForOne<{ result: Result | null }>(db, statement, values);
   return result ?? 'unknown';
-}
-
-/** @throws StoreNotInitialisedError before cluster-init */
-export async function readMeta(db: Database): Promise<ClusterMeta> {
-  const [meta] = await storeErrors(
-    drizzle({ client: db })
-      .select({ uid: clusterMeta.uid, partitions: clusterMeta.partitions })
-      .from(clusterMeta),
-  );
-  if (meta === undefined) throw notInitialised();
-  return meta;
-}
-
-async function storeErrors<T>(query: PromiseLike<T>): Promise<T> {
-  try {
-    return await query;
-  } catch (error) {
-    throw toStoreError(error);
-  }
 }
 
 async function getTask(orm: NodePgDatabase, id: number): Promise<TaskRecord | null> {

@@ -135,13 +135,15 @@ export class Workbench {
   }
 
   /** One that is due at once, in a partition of the test's choice. */
-  async submitTo(partition: number, name = 'task'): Promise<TaskRecord> {
+  submitTo(partition: number, name = 'task'): Promise<TaskRecord> {
+    return this.submit(name, { key: this.keyOf(partition) });
+  }
+
+  /** What to shard by, to be in `partition`. */
+  keyOf(partition: number): string {
     let key = 0;
     while (partitionOf(`key-${key}`, this.#partitions) !== partition) key += 1;
-    const inserted = { name, key: `key-${key}`, payload: {}, scheduledAtMs: null };
-    const [task] = await this.tasks.insert([inserted]);
-    if (task === undefined) throw new Error('one task gives one record');
-    return task;
+    return `key-${key}`;
   }
 
   /** Gives an incarnation a lease that it has renewed for an hour, and so may recover others' tasks. */

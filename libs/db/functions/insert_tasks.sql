@@ -2,8 +2,10 @@
 -- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
 -- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
 -- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request.
--- Any array but names may be empty, for nulls. keep_ms is how long an Idempotency-Key is remembered. Lines of serial tasks are put
--- in order at once (elect_heads), or where the caller's transaction may go on for long, as it commits.
+-- Where all of keys, scheduled_ms, delays_ms, more or once is null, the array may be empty. keep_ms is how long an Idempotency-Key
+-- is remembered. ids and places are the tasks' own and their partitions, where the caller has taken them from the sequence and
+-- hashed the keys; null: they are found here. Lines of serial tasks are put in order at once (elect_heads), or where the caller's
+-- transaction may go on for long, as it commits.
 --
 -- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
 -- when they were stored; null where cluster-init has not recorded the partition count. What became of others is told by their
