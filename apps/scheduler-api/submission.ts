@@ -87,7 +87,7 @@ export function readChange(body: unknown): TaskChange {
   if (Object.keys(given).length === 0)
     throw invalidTask([{ pointer: '', detail: 'must name something to change' }]);
   const { payload, maxAttempts, priority } = given;
-  if (payload !== undefined) checkedBytes(payload, JSON.stringify(payload));
+  if (payload !== undefined) checkedBytes(payload);
   return { payload, maxAttempts, priority, ...readTime(given) };
 }
 
@@ -99,8 +99,11 @@ function checked<Body>(shape: Shape<Body>, body: unknown): Body {
   return body;
 }
 
-/** @returns the payload's bytes as JSON, of which `text` is one way to write it */
-function checkedBytes(payload: Json, text: string): number {
+/**
+ * @param text the payload by JSON.stringify, where that was done already
+ * @returns the payload's bytes as JSON
+ */
+function checkedBytes(payload: Json, text?: string): number {
   const payloadBytes = jsonBytes(payload, text);
   if (payloadBytes <= MAX_PAYLOAD_BYTES) return payloadBytes;
   const detail = `is ${payloadBytes} bytes of JSON, over the limit of ${MAX_PAYLOAD_BYTES}`;

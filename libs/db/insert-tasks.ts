@@ -134,8 +134,8 @@ export function toJsonText(payload: NewTask['payload']): string {
   }
 }
 
-/** As it is when it has been stored. */
-function toNewRecord(
+/** A task as it is when it has been stored. */
+export function toNewRecord(
   task: NewTask,
   stored: Pick<TaskRecord, 'id' | 'partitionId' | 'createdAtMs'>,
 ): TaskRecord {

@@ -13,6 +13,7 @@ import type {
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
+import { toNewRecord } from '../../../libs/db/insert-tasks.ts';
 import { InvalidInputError } from '../../../libs/db/stores.ts';
 
 /**
@@ -155,42 +156,13 @@ export class MemoryTaskStore implements TaskStore {
     if (this.fault !== undefined) throw this.fault;
   }
 
-  #store({
-    name,
-    key,
-    payload,
-    scheduledAtMs,
-    delayMs,
-    policy = null,
-    priority = 0,
-    tags = null,
-    serial = false,
-  }: NewTask): TaskRecord {
+  #store(task: NewTask): TaskRecord {
     this.#lastId += 1;
-    const record: TaskRecord = {
-      id: this.#lastId,
-      name,
-      key,
-      partitionId: this.#lastId % 2,
-      payload: JSON.parse(JSON.stringify(payload)) as TaskRecord['payload'],
-      status: 'PENDING',
-      scheduledAtMs: scheduledAtMs ?? 1_000 + (delayMs ?? 0),
-      createdAtMs: 1_000,
-      attempt: 0,
-      failures: 0,
-      startedAtMs: null,
-      completedAtMs: null,
-      workerId: null,
-      leaseExpiresAtMs: null,
-      lastError: null,
-      policy,
-      priority,
-      tags,
-      serial,
-      progress: null,
-      result: null,
-      revision: 0,
-    };
+    const payload = JSON.parse(JSON.stringify(task.payload)) as TaskRecord['payload'];
+    const record = toNewRecord(
+      { ...task, payload },
+      { id: this.#lastId, partitionId: this.#lastId % 2, createdAtMs: 1_000 },
+    );
     this.tasks.set(record.id, record);
     return record;
   }
