@@ -78,7 +78,7 @@ async function planFull(): Promise<Plan> {
       suite('end-to-end tests, real ZooKeeper', 'e2e'),
       vitest('claims beside a million rows', 'integration', {
         args: ['claim-cost'],
-        env: { CLAIM_COST_ROWS: '1000000' },
+        env: { TEST_ZOOKEEPER: 'embedded', CLAIM_COST_ROWS: '1000000' },
       }),
       // On the embedded ZooKeeper, but for the ensembles that some of them start.
       vitest('fault stories', 'faults', { env: { TEST_ZOOKEEPER: 'embedded' } }),
