@@ -44,6 +44,19 @@ describe('the submission batcher', () => {
     expect(acknowledged).toEqual(names(1, 5));
   });
 
+  it('has the next batch under way before it answers those of the last', async () => {
+    const { store, submit } = start();
+    const commitFirst = store.holdCommits();
+    const first = submit('task-1').then(() => [...store.inserts]);
+    await turnOfTheLoop();
+    const second = submit('task-2');
+    commitFirst();
+    const commitSecond = store.holdCommits();
+    expect(await first).toEqual([['task-1'], ['task-2']]);
+    commitSecond();
+    await second;
+  });
+
   it('bounds a batch by tasks and by bytes, and still writes a task larger than the bound', async () => {
     const { store, submit } = start({ batchTasks: 3, batchBytes: 100 });
     await Promise.all([...names(1, 4).map((name) => submit(name)), submit('large', 500), submit('last', 90)]);

@@ -42,7 +42,8 @@ interface Waiting extends Submission {
 /**
  * Group commit: submissions that arrive while an INSERT is under way are written together by the next one, and
  * each is acknowledged after the commit of its own. The busier the database, the larger the batches; an idle one
- * is written to at once. One INSERT at a time, so that ids grow in the order of acknowledgement.
+ * is written to at once. One INSERT at a time, so that ids grow in the order of acknowledgement; answers are written
+ * while the next one is under way.
  *
  * ```
  *  IDLE ──submit──▶ WRITING ──queue empty──▶ IDLE
@@ -92,7 +93,17 @@ export class SubmissionBatcher {
   async #drain(): Promise<void> {
     // Requests read in the same turn of the event loop arrive within it: let them all in, it takes no time.
     await new Promise(setImmediate);
-    while (this.#queue.length > 0) await this.#write(this.#takeBatch());
+    let acknowledge = () => {};
+    while (this.#queue.length > 0) {
+      const batch = this.#takeBatch();
+      const inserting = insertSeparately(this.#store, batch, this.#limits.idempotencyKeyMs);
+      // Sent by then: the database works on it while those of the batch before are answered, and does not wait for that.
+      await new Promise(setImmediate);
+      acknowledge();
+      const records = await inserting;
+      acknowledge = () => settle(batch, records);
+    }
+    acknowledge();
     this.#writing = null;
   }
 
@@ -112,13 +123,12 @@ export class SubmissionBatcher {
     this.#queuedBytes -= bytes;
     return this.#queue.splice(0, count);
   }
+}
 
-  /** Settles every submission of `batch`; never rejects. */
-  async #write(batch: readonly Waiting[]): Promise<void> {
-    const records = await insertSeparately(this.#store, batch, this.#limits.idempotencyKeyMs);
-    for (const [index, record] of records.entries()) {
-      if (record instanceof Error) batch[index]?.reject(record);
-      else batch[index]?.resolve(record);
-    }
+/** Each learns what became of its own. */
+function settle(batch: readonly Waiting[], records: readonly (TaskRecord | Error)[]): void {
+  for (const [index, record] of records.entries()) {
+    if (record instanceof Error) batch[index]?.reject(record);
+    else batch[index]?.resolve(record);
   }
 }
