@@ -95,7 +95,7 @@ describe('a request with an Idempotency-Key', () => {
     const another = newKey();
     await beside.query('BEGIN');
     await beside.query(
-      `SELECT FROM insert_tasks($2, '{null}', '{"null"}', '{null}', '{null}', '{null}', $1, '{x}', 60000)`,
+      `SELECT FROM insert_tasks($2, '{null}', '{"null"}', '{null}', '{null}', '{null}', 60000, $1, '{x}')`,
       [[key], [key]],
     );
     const sendAll = () =>

@@ -3,7 +3,6 @@ import { partitionOf } from '../core/partition.ts';
 import type { Database } from './client.ts';
 import { notInitialised } from './pg-errors.ts';
 import { loadStatement, numbers, runForOne } from './statement.ts';
-import type { NumberArray } from './statement.ts';
 import { InvalidInputError } from './stores.ts';
 import type { NewTask, NotStored, TaskOnce, TaskRecord } from './stores.ts';
 
@@ -12,11 +11,21 @@ const insertTasksStatement = loadStatement('insert-tasks');
 
 /** What insert_tasks returns. */
 interface Inserted {
-  /** Null before cluster-init. */
+  /** Null: as they were reserved. */
   readonly ids: number[] | null;
-  readonly places: number[];
-  readonly created_ms: number;
+  readonly places: number[] | null;
+  /** Null before cluster-init. */
+  readonly created_ms: number | null;
   readonly others: [number: number, createdMs: number, what: 'repeated' | NotStored][];
+}
+
+/** What reserve-ids returns. */
+interface Reserved {
+  readonly first: number;
+  /** Null: first and those that follow. */
+  readonly ids: number[] | null;
+  /** Null before cluster-init. */
+  readonly partitions: number | null;
 }
 
 /** @param shardFrom from how many tasks on their partitions are computed here */
@@ -58,7 +67,7 @@ async function insert(
   shardFrom: number,
 ): Promise<(TaskRecord | NotStored)[]> {
   if (tasks.length === 0) return [];
-  const sharded = tasks.length < shardFrom ? [null, null] : await shard(db, tasks);
+  const reserved = tasks.length < shardFrom ? null : await reserve(db, tasks);
   const row = await runForOne<Inserted & object>(db, insertTasksStatement, [
     tasks.map(({ name }) => name),
     unlessAllAreNull(tasks.map(({ key }) => key)),
@@ -67,18 +76,19 @@ async function insert(
     numbers(unlessAllAreNull(tasks.map(({ scheduledAtMs }) => scheduledAtMs))),
     numbers(unlessAllAreNull(tasks.map(({ delayMs = null }) => delayMs))),
     unlessAllAreNull(tasks.map(toMoreText)),
-    ...[keys, fingerprints, keepMs],
-    ...sharded,
+    ...[keepMs, keys, fingerprints],
+    ...[reserved && numbers(reserved.ids), reserved && numbers(reserved.places)],
   ]);
-  const { ids, places } = row;
-  if (ids === null) throw notInitialised();
+  const { ids = null, places = null } = row.ids ? row : (reserved ?? {});
+  const createdMs = row.created_ms;
+  if (createdMs === null) throw notInitialised();
   invariant(
-    ids.length === tasks.length && places.length === tasks.length,
-    'insert_tasks returns an id a task',
+    ids?.length === tasks.length && places?.length === tasks.length,
+    'insert_tasks returns an id and a partition a task',
   );
   const others = new Map(row.others.map(([number, ...other]) => [number, other]));
   return tasks.map((task, number) => {
-    const [createdAtMs, what] = others.get(number) ?? [row.created_ms, 'stored'];
+    const [createdAtMs, what] = others.get(number) ?? [createdMs, 'stored'];
     if (what === 'reused' || what === 'in flight') return what;
     const id = ids[number];
     const partitionId = places[number];
@@ -93,19 +103,18 @@ async function insert(
 /**
  * The hash is a quarter of what an INSERT takes, in PL/pgSQL; here it takes a quarter of that, and of processes like this one
  * there may be several.
- * @returns the ids that tasks are to have, and their partitions, as parameters of insert-tasks
+ * @returns the ids that tasks are to have, and their partitions
  */
-async function shard(
+async function reserve(
   db: Database,
   tasks: readonly NewTask[],
-): Promise<[ids: NumberArray, places: NumberArray]> {
-  const reserved = await runForOne<{ ids: number[]; partitions: number | null }>(db, reserveIds, [
-    tasks.length,
-  ]);
-  const { ids, partitions } = reserved;
+): Promise<{ readonly ids: readonly number[]; readonly places: readonly number[] }> {
+  const reserved = await runForOne<Reserved & object>(db, reserveIds, [tasks.length]);
+  const { first, partitions } = reserved;
   if (partitions === null) throw notInitialised();
+  const ids = reserved.ids ?? tasks.map((_, number) => first + number);
   const places = tasks.map(({ key }, number) => partitionOf(key ?? String(ids[number]), partitions));
-  return [numbers(ids), numbers(places)];
+  return { ids, places };
 }
 
 /** An array of nulls only is as good as an empty one, and takes its time to be written and read. */

@@ -7,8 +7,8 @@
 -- hashed the keys; null: they are found here. Lines of serial tasks are put in order at once (elect_heads), or where the caller's
 -- transaction may go on for long, as it commits.
 --
--- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
--- when they were stored; null where cluster-init has not recorded the partition count. What became of others is told by their
+-- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given
+-- (null: they are those that were given, if any), and when they were stored; null where cluster-init has not recorded the partition count. What became of others is told by their
 -- number, from 0, in [number, when, what]: repeated, where their key was used before, by the same request: then id, partition and
 -- time are those of that time; reused, by another one; or in flight, where another call is about to use it: then nothing is known
 -- of that yet, and nothing is stored.
@@ -19,12 +19,13 @@
 -- at commit.
 CREATE OR REPLACE FUNCTION insert_tasks(
   names text[], keys text[], payloads text[], scheduled_ms bigint[], delays_ms bigint[], more text[],
-  once text[], fingerprints text[], keep_ms double precision, INOUT ids bigint[] DEFAULT NULL, INOUT places integer[] DEFAULT NULL,
+  keep_ms double precision, once text[], fingerprints text[], INOUT ids bigint[] DEFAULT NULL, INOUT places integer[] DEFAULT NULL,
   lines_at_commit boolean DEFAULT false, OUT created_ms bigint, OUT others jsonb
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   at CONSTANT timestamptz := date_trunc('milliseconds', now());
+  reserved CONSTANT boolean := ids IS NOT NULL;
   busy text[];
   won text[];
   waiting integer[];
@@ -71,32 +72,34 @@ BEGIN
     ));
   END IF;
 
-  WITH inserted AS (
-    INSERT INTO task AS t (
-      id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
-    )
-    SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
-           i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
-           CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
-           coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
-           i.scheduled_at, greatest(i.scheduled_at, at), at
-    FROM (
-      SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
-             CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
-                  WHEN g.delay_ms IS NOT NULL THEN at + g.delay_ms * interval '1 millisecond'
-                  ELSE at END AS scheduled_at
-      FROM unnest(ids, places, names, keys, payloads, scheduled_ms, delays_ms, more, once)
-        AS g (id, place, name, key, payload, scheduled_ms, delay_ms, more, once)
-      WHERE g.once IS NULL OR g.once = ANY (won)
-      -- Neighbours in the index of what is due are inserted together: of a thousand, a tenth faster.
-      ORDER BY g.place
-    ) AS i
-    RETURNING t.partition_id, t.key, t.serial, t.due_at, NOT t.serial AND t.due_at <= now() + interval '5 seconds' AS soon
+  INSERT INTO task (
+    id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
   )
-  SELECT array_agg(n.partition_id) FILTER (WHERE n.soon), min(n.due_at) FILTER (WHERE n.soon),
-         array_agg(n.partition_id) FILTER (WHERE n.serial), array_agg(n.key) FILTER (WHERE n.serial)
-  INTO waiting, next_due, line_partitions, line_keys
-  FROM inserted n;
+  SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
+         i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
+         CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
+         coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
+         i.scheduled_at, greatest(i.scheduled_at, at), at
+  FROM (
+    SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
+           CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
+                WHEN g.delay_ms IS NOT NULL THEN at + g.delay_ms * interval '1 millisecond'
+                ELSE at END AS scheduled_at
+    FROM unnest(ids, places, names, keys, payloads, scheduled_ms, delays_ms, more, once)
+      AS g (id, place, name, key, payload, scheduled_ms, delay_ms, more, once)
+    WHERE g.once IS NULL OR g.once = ANY (won)
+  ) AS i;
+  IF cardinality(scheduled_ms) + cardinality(delays_ms) + cardinality(more) + cardinality(once) = 0 THEN
+    -- As most are: all of them have been stored, and are due.
+    waiting := places;
+    next_due := at;
+  ELSE
+    SELECT array_agg(t.partition_id) FILTER (WHERE n.soon), min(t.due_at) FILTER (WHERE n.soon),
+           array_agg(t.partition_id) FILTER (WHERE t.serial), array_agg(t.key) FILTER (WHERE t.serial)
+    INTO waiting, next_due, line_partitions, line_keys
+    FROM task t CROSS JOIN LATERAL (SELECT NOT t.serial AND t.due_at <= now() + interval '5 seconds' AS soon) AS n
+    WHERE t.id = ANY (ids);
+  END IF;
   IF line_keys IS NOT NULL AND lines_at_commit THEN
     INSERT INTO line_change (partition_id, key)
     SELECT l.partition_id, l.key FROM unnest(line_partitions, line_keys) AS l (partition_id, key)
@@ -127,5 +130,8 @@ BEGIN
       ) AS o
       LEFT JOIN idempotency_key k ON k.key = o.once AND o.once <> ALL (won)
     ) AS r;
+  ELSIF reserved THEN
+    ids := NULL;
+    places := NULL;
   END IF;
 END $$;

@@ -93,7 +93,7 @@ BEGIN
     ARRAY[nullif(jsonb_strip_nulls(jsonb_build_object(
       'policy', nullif(policy, '{}'), 'priority', nullif(priority, 0), 'tags', tags, 'serial', nullif(serial, false)
     )), '{}')::text],
-    '{}', '{}', 0, lines_at_commit => true
+    0, '{}', '{}', lines_at_commit => true
   ) AS t;
   IF id IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = 'cluster-init has not recorded this cluster yet';
@@ -101,8 +101,10 @@ BEGIN
   RETURN id;
 END $$;
 
--- Whatever the caller's own path, and no temporary table of his in place of one of ours.
+-- Whatever the caller's own path, and no temporary table of his in place of one of ours; and no plan that reads a table from end to
+-- end, made in his session while it was small.
 DO $$
 BEGIN
   EXECUTE format('ALTER FUNCTION scheduler.submit_task SET search_path = %I, pg_temp', current_schema());
 END $$;
+ALTER FUNCTION scheduler.submit_task SET enable_seqscan = off;

@@ -22,12 +22,16 @@ interface Asked {
 }
 
 /** reserve-ids.sql */
-export const reserveIds: SqlStatement<[count: number], { partitions: number; ids: number[] }> = {
+export const reserveIds: SqlStatement<
+  [count: number],
+  { partitions: number; first: number; ids: number[] | null }
+> = {
   name: 'reserve-ids',
   *execute({ transaction }, count) {
     const ids = Array.from({ length: count }, () => transaction.nextTaskId());
     yield* [];
-    return [{ partitions: transaction.partitions, ids }];
+    const [first = 0, last = 0] = [ids[0], ids.at(-1)];
+    return [{ partitions: transaction.partitions, first, ids: last - first >= count ? ids : null }];
   },
 };
 
@@ -40,13 +44,18 @@ export const insertTasks: SqlStatement<
     scheduled: (number | null)[],
     delays: (number | null)[],
     more: (string | null)[],
+    keepMs: number,
     once: (string | null)[],
     fingerprints: (string | null)[],
-    keepMs: number,
     reserved: number[] | null,
     reservedPlaces: number[] | null,
   ],
-  { ids: number[]; places: number[]; created_ms: number; others: [number, number, string][] }
+  {
+    ids: number[] | null;
+    places: number[] | null;
+    created_ms: number;
+    others: [number, number, string][];
+  }
 > = {
   name: 'insert-tasks',
   *execute(
@@ -57,9 +66,9 @@ export const insertTasks: SqlStatement<
     scheduled,
     delays,
     more,
+    keepMs,
     once,
     fingerprints,
-    keepMs,
     reserved,
     reservedPlaces,
   ) {
@@ -121,10 +130,11 @@ export const insertTasks: SqlStatement<
         what: k.fingerprint === fingerprint ? 'repeated' : 'reused',
       };
     });
+    const asReserved = reserved !== null && keysAsked.size === 0;
     return [
       {
-        ids: became.map(({ id }) => id),
-        places: became.map(({ partitionId }) => partitionId),
+        ids: asReserved ? null : became.map(({ id }) => id),
+        places: asReserved ? null : became.map(({ partitionId }) => partitionId),
         created_ms: epochMs(createdAt),
         others: became.flatMap(({ createdAt: at, what }, index): [number, number, string][] =>
           what === 'stored' ? [] : [[index, epochMs(at), what]],
