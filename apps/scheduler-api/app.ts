@@ -55,7 +55,7 @@ export const API_LIMITS: ApiLimits = {
   ...BATCHER_LIMITS,
   handlerTimeoutMs: 15_000,
   requestTimeoutMs: 30_000,
-  bulkWriters: 4,
+  bulkWriters: 5,
 };
 
 const LINGER_MS = 2_000;

@@ -57,7 +57,7 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
       await pool.query({
         name: 'insert-raw',
         text: `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
-               SELECT p, $3, payload::jsonb, now(), date_trunc('milliseconds', now())
+               SELECT p, $3, payload::json, now(), date_trunc('milliseconds', now())
                FROM unnest($1::integer[], string_to_array($2, E'\\n')) AS t (p, payload)`,
         values: [
           numbers(samples.map((sample) => sample % 64)),

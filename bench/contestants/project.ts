@@ -130,7 +130,7 @@ export class ProjectContestant implements Contestant {
   async #startsIn(workers: readonly BenchProcess[]): Promise<readonly Moment[]> {
     const rows = (await execute(
       this.postgresUrl ?? '',
-      `SELECT id, payload['sample']::integer AS sample FROM task WHERE payload ? 'sample'`,
+      `SELECT id, (payload ->> 'sample')::integer AS sample FROM task WHERE (payload ->> 'sample') IS NOT NULL`,
     )) as { id: string; sample: number }[];
     const samples = new Map(rows.map(({ id, sample }) => [Number(id), sample]));
     const starts: Moment[] = [];

@@ -75,7 +75,7 @@ BEGIN
   INSERT INTO task (
     id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
   )
-  SELECT i.id, i.place, i.name, i.key, i.payload::jsonb,
+  SELECT i.id, i.place, i.name, i.key, i.payload::json,
          i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
          CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
          coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),

@@ -2,7 +2,7 @@
 -- one; null: any. Returns patched, changed where it is of another version, running, completed, failed or cancelled where it
 -- does not wait, or null for an unknown id. Locks: lock_task; elect_heads.
 CREATE OR REPLACE FUNCTION patch_task(
-  task_id bigint, expected text[], new_scheduled_at timestamptz, new_payload jsonb, new_max_attempts integer,
+  task_id bigint, expected text[], new_scheduled_at timestamptz, new_payload json, new_max_attempts integer,
   new_priority smallint
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

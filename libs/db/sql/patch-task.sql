@@ -4,5 +4,5 @@
 SELECT patch_task(
   $1::bigint, $2::text[],
   coalesce(from_epoch_ms($3::bigint), date_trunc('milliseconds', now()) + $4::bigint * interval '1 millisecond'),
-  $5::jsonb, $6::integer, $7::smallint
+  $5::json, $6::integer, $7::smallint
 ) AS result
