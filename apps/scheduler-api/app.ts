@@ -55,7 +55,7 @@ export const API_LIMITS: ApiLimits = {
   ...BATCHER_LIMITS,
   handlerTimeoutMs: 15_000,
   requestTimeoutMs: 30_000,
-  bulkWriters: 5,
+  bulkWriters: 6,
 };
 
 const LINGER_MS = 2_000;

@@ -1,8 +1,8 @@
 import type { Json } from '../../libs/core/task.ts';
 
 /**
- * The bytes of `value` as compact JSON in UTF-8, each number written out: Postgres stores numbers as decimals, and so it shows
- * 1e+308 as 309 digits, and counts them (scheduler.submit_task).
+ * The bytes of `value` as compact JSON in UTF-8, each number written out: the jsonb that scheduler.submit_task takes
+ * holds numbers as decimals, so that it counts 309 digits of 1e+308.
  * @param text `value` by JSON.stringify
  */
 export function jsonBytes(value: Json, text = JSON.stringify(value)): number {

@@ -20,46 +20,40 @@ const MAX_TOKEN_LENGTH = 200;
  */
 export function findJsonFaults(value: unknown): InputError[] {
   const faults: InputError[] = [];
-  visit(value, null, faults);
+  visit(value, [], faults);
   return faults;
 }
 
-/** Where a value stands: a pointer is written out only where there is a fault, as most of many values have none. */
-interface Place {
-  readonly above: Place | null;
-  readonly depth: number;
-  readonly token: string | number;
-}
-
-function pointerTo(place: Place | null): string {
-  return place === null ? '' : `${pointerTo(place.above)}/${escapePointer(String(place.token))}`;
-}
-
-/** Recursion is bounded by MAX_DEPTH. */
-function visit(value: unknown, place: Place | null, faults: InputError[]): void {
+/** @param path where the value stands. Recursion is bounded by MAX_DEPTH. */
+function visit(value: unknown, path: (string | number)[], faults: InputError[]): void {
   if (faults.length >= MAX_ERRORS) return;
   const detail = scalarFault(value);
-  if (detail !== undefined) faults.push({ pointer: pointerTo(place), detail });
+  if (detail !== undefined) faults.push({ pointer: toPointer(path), detail });
   if (typeof value !== 'object' || value === null) return;
-  const depth = (place?.depth ?? 0) + 1;
-  if (depth > MAX_DEPTH) {
-    faults.push({
-      pointer: pointerTo(place),
-      detail: `must not be nested deeper than ${MAX_DEPTH} levels`,
-    });
-  } else if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++)
-      visit(value[index], { above: place, depth, token: index }, faults);
-  } else {
-    for (const key of Object.keys(value)) {
-      if (faults.length >= MAX_ERRORS) return;
-      const member = { above: place, depth, token: key };
-      const keyFault = key === '__proto__' ? 'must not be named __proto__' : stringFault(key);
-      if (keyFault === undefined) visit((value as Record<string, unknown>)[key], member, faults);
-      else faults.push({ pointer: pointerTo(member), detail: `the name of this member ${keyFault}` });
+  if (path.length >= MAX_DEPTH) {
+    faults.push({ pointer: toPointer(path), detail: `must not be nested deeper than ${MAX_DEPTH} levels` });
+    return;
+  }
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      path.push(index);
+      visit(value[index], path, faults);
+      path.pop();
     }
+    return;
+  }
+  for (const key of Object.keys(value)) {
+    if (faults.length >= MAX_ERRORS) return;
+    path.push(key);
+    const keyFault = key === '__proto__' ? 'must not be named __proto__' : stringFault(key);
+    if (keyFault === undefined) visit((value as Record<string, unknown>)[key], path, faults);
+    else faults.push({ pointer: toPointer(path), detail: `the name of this member ${keyFault}` });
+    path.pop();
   }
 }
+
+const toPointer = (path: readonly (string | number)[]) =>
+  path.map((token) => `/${escapePointer(String(token))}`).join('');
 
 function scalarFault(value: unknown): string | undefined {
   if (typeof value === 'string') return stringFault(value);

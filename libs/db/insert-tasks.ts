@@ -70,12 +70,12 @@ async function insert(
   const reserved = tasks.length < shardFrom ? null : await reserve(db, tasks);
   const row = await runForOne<Inserted & object>(db, insertTasksStatement, [
     tasks.map(({ name }) => name),
-    unlessAllAreNull(tasks.map(({ key }) => key)),
+    column(tasks, ({ key }) => key),
     // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
     tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n'),
-    numbers(unlessAllAreNull(tasks.map(({ scheduledAtMs }) => scheduledAtMs))),
-    numbers(unlessAllAreNull(tasks.map(({ delayMs = null }) => delayMs))),
-    unlessAllAreNull(tasks.map(toMoreText)),
+    numbers(column(tasks, ({ scheduledAtMs }) => scheduledAtMs)),
+    numbers(column(tasks, ({ delayMs = null }) => delayMs)),
+    column(tasks, toMoreText),
     ...[keepMs, keys, fingerprints],
     ...[reserved && numbers(reserved.ids), reserved && numbers(reserved.places)],
   ]);
@@ -117,9 +117,9 @@ async function reserve(
   return { ids, places };
 }
 
-/** An array of nulls only is as good as an empty one, and takes its time to be written and read. */
-function unlessAllAreNull<T>(values: readonly (T | null)[]): readonly (T | null)[] {
-  return values.every((value) => value === null) ? [] : values;
+/** Of each task; empty where it is null of all, as an array of nulls is as good and takes its time to be written and read. */
+function column<T>(tasks: readonly NewTask[], of: (task: NewTask) => T | null): readonly (T | null)[] {
+  return tasks.every((task) => of(task) === null) ? [] : tasks.map(of);
 }
 
 /** What is not as usual of a task, as JSON text; null: everything is. */

@@ -113,7 +113,7 @@ export const settings = {
   }),
   DATABASE_POOL_SIZE: integer({
     description: 'Postgres connections of one process, at most',
-    default: '8',
+    default: '12',
     min: 1,
     max: 200,
   }),
