@@ -25,6 +25,7 @@ const INVALID_INPUT = /^(22|54)/;
 /** Deadlock, serialization failure: the transaction is undone, the same again may succeed. */
 const RETRYABLE = /^(40P01|40001)$/;
 const UNPREPARED = /^(26000|42P05)$/;
+const FEATURE_NOT_SUPPORTED = '0A000';
 
 /** The SQLSTATE or Node's code of `error`, or of what a wrapper around it names as its cause. */
 function codeOf(error: unknown): string {
@@ -37,9 +38,13 @@ export function isRetryable(error: unknown): boolean {
   return RETRYABLE.test(codeOf(error));
 }
 
-/** The backend has no such prepared statement, or has it already: nothing was carried out. */
+/**
+ * The backend has no such prepared statement, or has it already, or a migration has changed the type of what it returns: nothing was
+ * carried out.
+ */
 export function isUnprepared(error: unknown): boolean {
-  return UNPREPARED.test(codeOf(error));
+  const isOutdated = (error as { routine?: unknown } | null)?.routine === 'RevalidateCachedQuery';
+  return UNPREPARED.test(codeOf(error)) || (codeOf(error) === FEATURE_NOT_SUPPORTED && isOutdated);
 }
 
 /** A lock was not had within `lock_timeout`. */

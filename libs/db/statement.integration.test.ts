@@ -36,6 +36,17 @@ describe('a prepared statement, where a pooling proxy has changed the backend un
     expect(await prepared()).toEqual([]);
   });
 
+  it('and where a migration has changed what it returns', async () => {
+    await db.query('CREATE TABLE changing (payload jsonb)');
+    const read = () =>
+      run(db, { name: 'read-changing', text: 'SELECT payload FROM changing' }, []).then(
+        (rows) => rows.length,
+      );
+    expect(await read()).toBe(0);
+    await db.query('ALTER TABLE changing ALTER COLUMN payload TYPE json');
+    for (let i = 0; i < 2; i += 1) expect(await read()).toBe(0);
+  });
+
   it('and where another statement has its name there', async () => {
     await db.query('PREPARE "peek-due" AS SELECT 1');
     for (let i = 0; i < 2; i += 1) expect(await peek()).toHaveLength(1);

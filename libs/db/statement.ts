@@ -15,7 +15,8 @@ const DEADLOCK_RETRIES = 5;
 
 /**
  * Those behind a proxy that gives each transaction another backend and knows nothing of prepared statements: a
- * statement prepared on one backend is not there, or is there already, on the next. They do without names.
+ * statement prepared on one backend is not there, or is there already, on the next. And those that a migration has overtaken. They
+ * do without names.
  */
 const withoutNames = new WeakSet<Database>();
 

@@ -95,7 +95,7 @@ describe('task store', () => {
         fc.asyncProperty(
           fc.array(fc.jsonValue({ maxDepth: 4 }), { minLength: 1, maxLength: 20 }),
           async (payloads) => {
-            // jsonb has neither NUL nor −0; the API refuses the one, JSON itself drops the other.
+            // The jsonb that readers see has neither NUL nor −0; the API refuses the one, JSON itself drops the other.
             const storable = payloads.map(
               (payload) => JSON.parse(JSON.stringify(payload).replaceAll('\\u0000', '')) as Json,
             );

@@ -7,8 +7,9 @@
 -- hashed the keys; null: they are found here. Lines of serial tasks are put in order at once (elect_heads), or where the caller's
 -- transaction may go on for long, as it commits.
 --
--- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given
--- (null: they are those that were given, if any), and when they were stored; null where cluster-init has not recorded the partition count. What became of others is told by their
+-- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
+-- when they were stored: null where cluster-init has not recorded the partition count. Ids and partitions are null where they are
+-- those that were given, which holds for all that came without an Idempotency-Key. What became of others is told by their
 -- number, from 0, in [number, when, what]: repeated, where their key was used before, by the same request: then id, partition and
 -- time are those of that time; reused, by another one; or in flight, where another call is about to use it: then nothing is known
 -- of that yet, and nothing is stored.
@@ -26,6 +27,8 @@ CREATE OR REPLACE FUNCTION insert_tasks(
 DECLARE
   at CONSTANT timestamptz := date_trunc('milliseconds', now());
   reserved CONSTANT boolean := ids IS NOT NULL;
+  -- When each is due by its submitter; null: now.
+  times timestamptz[];
   busy text[];
   won text[];
   waiting integer[];
@@ -72,6 +75,12 @@ BEGIN
     ));
   END IF;
 
+  IF cardinality(scheduled_ms) + cardinality(delays_ms) > 0 THEN
+    SELECT array_agg(CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
+                          ELSE at + g.delay_ms * interval '1 millisecond' END ORDER BY g.ordinal)
+    INTO times
+    FROM unnest(names, scheduled_ms, delays_ms) WITH ORDINALITY AS g (name, scheduled_ms, delay_ms, ordinal);
+  END IF;
   INSERT INTO task (
     id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
   )
@@ -81,12 +90,9 @@ BEGIN
          coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
          i.scheduled_at, greatest(i.scheduled_at, at), at
   FROM (
-    SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more,
-           CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
-                WHEN g.delay_ms IS NOT NULL THEN at + g.delay_ms * interval '1 millisecond'
-                ELSE at END AS scheduled_at
-    FROM unnest(ids, places, names, keys, payloads, scheduled_ms, delays_ms, more, once)
-      AS g (id, place, name, key, payload, scheduled_ms, delay_ms, more, once)
+    SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more, coalesce(g.scheduled_at, at) AS scheduled_at
+    FROM unnest(ids, places, names, keys, payloads, times, more, once)
+      AS g (id, place, name, key, payload, scheduled_at, more, once)
     WHERE g.once IS NULL OR g.once = ANY (won)
   ) AS i;
   IF cardinality(scheduled_ms) + cardinality(delays_ms) + cardinality(more) + cardinality(once) = 0 THEN
@@ -94,11 +100,16 @@ BEGIN
     waiting := places;
     next_due := at;
   ELSE
-    SELECT array_agg(t.partition_id) FILTER (WHERE n.soon), min(t.due_at) FILTER (WHERE n.soon),
-           array_agg(t.partition_id) FILTER (WHERE t.serial), array_agg(t.key) FILTER (WHERE t.serial)
+    SELECT array_agg(n.place) FILTER (WHERE n.soon AND NOT n.serial), min(n.due_at) FILTER (WHERE n.soon AND NOT n.serial),
+           array_agg(n.place) FILTER (WHERE n.serial), array_agg(n.key) FILTER (WHERE n.serial)
     INTO waiting, next_due, line_partitions, line_keys
-    FROM task t CROSS JOIN LATERAL (SELECT NOT t.serial AND t.due_at <= now() + interval '5 seconds' AS soon) AS n
-    WHERE t.id = ANY (ids);
+    FROM (
+      SELECT g.place, g.key, coalesce((g.more::jsonb -> 'serial')::boolean, false) AS serial, due_at,
+             due_at <= now() + interval '5 seconds' AS soon
+      FROM unnest(places, keys, times, more, once) AS g (place, key, scheduled_at, more, once),
+           LATERAL (SELECT greatest(g.scheduled_at, at) AS due_at) AS d
+      WHERE g.once IS NULL OR g.once = ANY (won)
+    ) AS n;
   END IF;
   IF line_keys IS NOT NULL AND lines_at_commit THEN
     INSERT INTO line_change (partition_id, key)

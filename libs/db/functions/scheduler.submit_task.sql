@@ -89,10 +89,10 @@ BEGIN
   policy := jsonb_strip_nulls(jsonb_build_object('maxAttempts', max_attempts, 'backoff', backoff, 'timeoutMs', timeout_ms));
   SELECT t.ids[1] INTO id
   FROM insert_tasks(
-    ARRAY[name], ARRAY[key], ARRAY[json_text], ARRAY[scheduled_ms], ARRAY[delay_ms],
-    ARRAY[nullif(jsonb_strip_nulls(jsonb_build_object(
+    ARRAY[name], ARRAY[key], ARRAY[json_text], array_remove(ARRAY[scheduled_ms], NULL), array_remove(ARRAY[delay_ms], NULL),
+    array_remove(ARRAY[nullif(jsonb_strip_nulls(jsonb_build_object(
       'policy', nullif(policy, '{}'), 'priority', nullif(priority, 0), 'tags', tags, 'serial', nullif(serial, false)
-    )), '{}')::text],
+    )), '{}')::text], NULL),
     0, '{}', '{}', lines_at_commit => true
   ) AS t;
   IF id IS NULL THEN
