@@ -76,11 +76,19 @@ async function run(bench: Bench): Promise<void> {
   const pages = new Set<string>();
   for (const name of options.scenarios) {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
-    if (scenario !== undefined) pages.add(await runAndRecord(scenario, bench));
+    if (scenario === undefined) continue;
+    try {
+      pages.add(await runAndRecord(scenario, bench));
+    } catch (error) {
+      if (cleaning !== undefined) throw error;
+      // The others may still be measured.
+      console.error(`${name}: ${(error as Error).message}`);
+      process.exitCode = 1;
+    }
   }
   const seconds = Math.round((performance.now() - beganMs) / 1_000);
   say(
-    `\ntook ${Math.floor(seconds / 60)} min ${seconds % 60} s; ${[...pages].join(' and ')} shows the results`,
+    `\ntook ${Math.floor(seconds / 60)} min ${seconds % 60} s; ${[...pages].join(' and ') || 'nothing'} shows the results`,
   );
 }
 

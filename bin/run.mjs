@@ -9,10 +9,18 @@ if (file === undefined) {
   console.error('usage: node bin/run.mjs FILE [ARGS…]');
   process.exit(2);
 }
-if (!process.features.typescript) {
-  const { register } = await import('tsx/esm/api');
-  register();
-}
 const path = resolve(file);
 process.argv = [process.argv[0], path, ...args];
-await import(pathToFileURL(path).href);
+try {
+  if (!process.features.typescript) {
+    const { register } = await import('tsx/esm/api');
+    register();
+  }
+  await import(pathToFileURL(path).href);
+} catch (error) {
+  if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes('package')) throw error;
+  console.error(
+    `${error.message.split('\n')[0]}\nIs something not installed? \`npm ci\` installs all there is.`,
+  );
+  process.exit(1);
+}

@@ -50,6 +50,7 @@ export function migrate(options: {
   const functions = options.functions ?? (options.migrations === undefined ? loadFunctions() : []);
   return withConnection(url, async (client) => {
     const applied: string[] = [];
+    await stayInSchema(client);
     for (const migration of migrations) {
       await inTransaction(client, async () => {
         await lockClusterInit(client, lockTimeoutMs);
@@ -70,6 +71,19 @@ export function migrate(options: {
     });
     return applied;
   });
+}
+
+/**
+ * All is made where the tables are, or are to be: a role of the name `scheduler`, as in docker-compose.yml, would have its own schema
+ * of that name come first from migration 0004 on, which makes it.
+ */
+async function stayInSchema(client: pg.Client): Promise<void> {
+  await client.query(
+    `SELECT set_config('search_path', quote_ident(coalesce(
+       (SELECT s.name FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, ordinal)
+        WHERE to_regclass(format('%I.schema_migration', s.name)) IS NOT NULL ORDER BY s.ordinal DESC LIMIT 1),
+       current_schema())), false)`,
+  );
 }
 
 /** Waits, at most `lockTimeoutMs` for this and every later lock, until no other cluster-init is at work. */

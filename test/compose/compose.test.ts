@@ -80,6 +80,12 @@ describe('the containers', () => {
     expect(new Set(inLog.map(({ worker }) => worker))).toEqual(workers);
   });
 
+  it('stay as they are when cluster-init comes again, as after every start', async () => {
+    await stack.run('run', '--rm', 'cluster-init');
+    const [id = 0] = await api.submit(['after-second-init']);
+    await eventually('it is handled', async () => (await api.tasks([id])).every(isCompleted), UP);
+  });
+
   it('have returned all partitions to the one worker that is left', async () => {
     const [left] = [...(await api.ownership())];
     const [container = ''] = (await stack.run('ps', '-q', 'worker-node')).trim().split('\n');

@@ -1,3 +1,28 @@
+-- For a role of the name `scheduler` all that came after the schema of that name was made in it, and hid what is in the other: what
+-- is missing there is moved, the rest is empty, or is made anew.
+DO $$
+DECLARE
+  home CONSTANT name := current_schema();
+  item record;
+  filled boolean;
+BEGIN
+  IF to_regclass('scheduler.retention') IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE scheduler.retention SET SCHEMA %I', home);
+    DROP VIEW task_state;
+    EXECUTE format('ALTER VIEW scheduler.task_state SET SCHEMA %I', home);
+    FOR item IN SELECT oid::regclass AS relation, relname FROM pg_class WHERE relnamespace = 'scheduler'::regnamespace AND relkind = 'r' LOOP
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.relation) INTO filled;
+      IF filled AND item.relname <> 'schema_migration' THEN
+        RAISE EXCEPTION 'table % of the schema scheduler is not empty', item.relname;
+      END IF;
+      EXECUTE format('DROP TABLE %s CASCADE', item.relation);
+    END LOOP;
+    FOR item IN SELECT oid::regprocedure AS routine FROM pg_proc WHERE pronamespace = 'scheduler'::regnamespace AND proname <> 'submit_task' LOOP
+      EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', item.routine);
+    END LOOP;
+  END IF;
+END $$;
+
 -- A payload is passed on, and never looked into: as json it is neither taken apart when it is stored nor put together again when
 -- it is claimed, and mostly shorter. The table is written anew, a million tasks in three seconds, and
 -- all others wait for that. Readers of the view find jsonb as
