@@ -51,12 +51,6 @@ function upperHalf(a: number, b: number): number {
  * @param key the task's key, or its id in decimal where it has none
  */
 export function partitionOf(key: string, partitions: number): number {
-  const hash = sha256.init().update(key).digest('binary');
-  return jumpHash(readInt32(hash, 0), readInt32(hash, 4), partitions);
-}
-
-/** Big-endian. */
-function readInt32(bytes: Uint8Array, at: number): number {
-  const byte = (offset: number) => bytes[at + offset] ?? 0;
-  return (byte(0) << 24) | (byte(1) << 16) | (byte(2) << 8) | byte(3);
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = sha256.init().update(key).digest('binary');
+  return jumpHash((a << 24) | (b << 16) | (c << 8) | d, (e << 24) | (f << 16) | (g << 8) | h, partitions);
 }

@@ -5,7 +5,7 @@ import { createTestDatabase } from '../testing/postgres.ts';
 import type { TestDatabase } from '../testing/postgres.ts';
 import { bootstrapDatabase } from './bootstrap.ts';
 import { withConnection, workerApplicationName } from './client.ts';
-import { loadMigrations, migrate } from './migrate.ts';
+import { loadFunctions, loadMigrations, migrate } from './migrate.ts';
 
 const BEFORE = loadMigrations().filter(({ version }) => version < 6);
 
@@ -116,6 +116,7 @@ describe('a role of the name `scheduler`, which has a schema of that name', () =
       }
     };
     await asBefore();
+    for (const { sql } of loadFunctions()) await client.query(sql);
     await client.query(
       `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at) VALUES (0, 'n', '1', now(), now())`,
     );

@@ -50,10 +50,10 @@ export function migrate(options: {
   const functions = options.functions ?? (options.migrations === undefined ? loadFunctions() : []);
   return withConnection(url, async (client) => {
     const applied: string[] = [];
-    await stayInSchema(client);
     for (const migration of migrations) {
       await inTransaction(client, async () => {
         await lockClusterInit(client, lockTimeoutMs);
+        await stayInSchema(client);
         if (await isApplied(client, migration, migrations)) return;
         await client.query(migration.sql);
         await client.query('INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)', [
@@ -67,6 +67,7 @@ export function migrate(options: {
     await inTransaction(client, async () => {
       if (functions.length === 0) return;
       await lockClusterInit(client, lockTimeoutMs);
+      await stayInSchema(client);
       for (const { name, sql } of functions) if (await replaceFunction(client, name, sql)) applied.push(name);
     });
     return applied;
@@ -75,14 +76,14 @@ export function migrate(options: {
 
 /**
  * All is made where the tables are, or are to be: a role of the name `scheduler`, as in docker-compose.yml, would have its own schema
- * of that name come first from migration 0004 on, which makes it.
+ * of that name come first from migration 0004 on, which makes it. For the transaction, as a proxy may give the next one another session.
  */
 async function stayInSchema(client: pg.Client): Promise<void> {
   await client.query(
     `SELECT set_config('search_path', quote_ident(coalesce(
        (SELECT s.name FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, ordinal)
         WHERE to_regclass(format('%I.schema_migration', s.name)) IS NOT NULL ORDER BY s.ordinal DESC LIMIT 1),
-       current_schema())), false)`,
+       current_schema())), true)`,
   );
 }
 

@@ -101,10 +101,8 @@ BEGIN
   RETURN id;
 END $$;
 
--- Whatever the caller's own path, and no temporary table of his in place of one of ours; and no plan that reads a table from end to
--- end, made in his session while it was small.
+-- Whatever the caller's own path, and no temporary table of his in place of one of ours.
 DO $$
 BEGIN
   EXECUTE format('ALTER FUNCTION scheduler.submit_task SET search_path = %I, pg_temp', current_schema());
 END $$;
-ALTER FUNCTION scheduler.submit_task SET enable_seqscan = off;

@@ -17,16 +17,18 @@ BEGIN
       END IF;
       EXECUTE format('DROP TABLE %s CASCADE', item.relation);
     END LOOP;
-    FOR item IN SELECT oid::regprocedure AS routine FROM pg_proc WHERE pronamespace = 'scheduler'::regnamespace AND proname <> 'submit_task' LOOP
-      EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', item.routine);
-    END LOOP;
+    -- All named before the first goes, as some go with others.
+    EXECUTE coalesce((
+      SELECT string_agg(format('DROP FUNCTION IF EXISTS %s CASCADE', oid::regprocedure), '; ')
+      FROM pg_proc WHERE pronamespace = 'scheduler'::regnamespace AND proname <> 'submit_task'
+    ), '');
   END IF;
 END $$;
 
 -- A payload is passed on, and never looked into: as json it is neither taken apart when it is stored nor put together again when
--- it is claimed, and mostly shorter. The table is written anew, a million tasks in three seconds, and
--- all others wait for that. Readers of the view find jsonb as
--- before, and keep their rights; it is replaced twice, since no column may change its type that a view shows.
+-- it is claimed, and mostly shorter. The table is written anew, a million tasks in three seconds, and all others wait for that.
+-- Readers of the view find jsonb as before, and keep their rights; it is replaced twice, since no column may change its type that
+-- a view shows.
 DO $$
 DECLARE
   view CONSTANT text := pg_get_viewdef('task_state'::regclass);
