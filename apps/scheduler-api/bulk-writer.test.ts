@@ -11,13 +11,11 @@ function start() {
   const [store, clock] = [new MemoryTaskStore(), new ManualClock()];
   const patience = { idempotencyKeyMs: 1_000, patienceMs: PATIENCE_MS };
   const writer = new BulkWriter({ store, clock, ...patience, writers: 2 });
-  const asked = (name: string) => [
-    { task: { name, key: null, payload: null, scheduledAtMs: null }, once: null },
-  ];
+  const task = (name: string) => ({ name, key: null, payload: null, scheduledAtMs: null });
   return {
     ...{ store, clock, writer },
-    together: (name: string) => writer.together(asked(name)),
-    separately: (name: string) => writer.separately(asked(name)),
+    together: (name: string) => writer.together([task(name)], null),
+    separately: (name: string) => writer.separately([{ task: task(name), once: null }]),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../libs/core/clock.ts';
-import type { TaskOnce, TaskRecord } from '../../libs/db/stores.ts';
+import type { NewTask, Once, StoredTask, TaskOnce } from '../../libs/db/stores.ts';
 import { insertSeparately, insertTogether } from './insert-separately.ts';
 import type { Insertion } from './insert-separately.ts';
 import { Problem } from './problem.ts';
@@ -75,20 +75,16 @@ export class BulkWriter {
   }
 
   /**
-   * Stores all or none.
+   * Stores the tasks of one request: all or none.
    * @throws what the INSERT failed with, Problem `idempotency-key-reused` or `-in-flight`, or `timeout` where it was not even tried
    */
-  async together(asked: readonly TaskOnce[]): Promise<TaskRecord[]> {
+  together(tasks: readonly NewTask[], once: Once | null): Promise<StoredTask[]> {
     const { store, idempotencyKeyMs } = this.#options;
-    const records = await this.#inTurn(() => insertTogether(store, asked, idempotencyKeyMs));
-    return records.map((record) => {
-      if (record instanceof Error) throw record;
-      return record;
-    });
+    return this.#inTurn(() => insertTogether(store, tasks, once, idempotencyKeyMs));
   }
 
   /** Stores each on its own account; never rejects. */
-  async separately(asked: readonly TaskOnce[]): Promise<(TaskRecord | Error)[]> {
+  async separately(asked: readonly TaskOnce[]): Promise<(StoredTask | Error)[]> {
     const { store, idempotencyKeyMs } = this.#options;
     try {
       return await this.#inTurn(() => insertSeparately(store, asked, idempotencyKeyMs));

@@ -4,7 +4,11 @@ import type { TaskRecord } from '../../libs/db/stores.ts';
  * Of what users and workers have made of the task; its progress and lease do not count. Marked while it runs: the attempt is
  * the same when it has ended.
  */
-export function etagOf({ revision, attempt, status }: TaskRecord): string {
+export function etagOf({
+  revision,
+  attempt,
+  status,
+}: Pick<TaskRecord, 'revision' | 'attempt' | 'status'>): string {
   return `"${revision}.${attempt}${status === 'RUNNING' ? '+' : ''}"`;
 }
 

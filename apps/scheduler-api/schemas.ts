@@ -3,7 +3,13 @@ import Type from 'typebox';
 import type { Static, TSchema } from 'typebox';
 import { DEFAULT_POLICY } from '../../libs/core/task.ts';
 import type { Json } from '../../libs/core/task.ts';
-import type { AttemptRecord, PartitionView, TaskRecord, WorkerView } from '../../libs/db/stores.ts';
+import type {
+  AttemptRecord,
+  PartitionView,
+  StoredTask,
+  TaskRecord,
+  WorkerView,
+} from '../../libs/db/stores.ts';
 import { parseDelay } from './delay.ts';
 import { parseScheduledTime } from './scheduled-time.ts';
 
@@ -162,7 +168,10 @@ export const Cluster = Type.Object({
 
 export const Health = Type.Object({ status: Type.String() });
 
-export function presentSubmittedTask(record: TaskRecord): Static<typeof SubmittedTask> {
+/** What is seen of a task as soon as it is stored. */
+type SubmittedTaskRecord = StoredTask & Pick<TaskRecord, 'name' | 'status' | 'payload' | 'key' | 'attempt'>;
+
+export function presentSubmittedTask(record: SubmittedTaskRecord): Static<typeof SubmittedTask> {
   return {
     id: record.id,
     eventName: record.name,
@@ -180,7 +189,7 @@ export function presentStoredTask({
   id,
   partitionId,
   scheduledAtMs,
-}: TaskRecord): Static<typeof StoredTasks>[0] {
+}: StoredTask): Static<typeof StoredTasks>[0] {
   return { id, partitionId, scheduledTime: rfc3339(scheduledAtMs) };
 }
 

@@ -25,7 +25,7 @@ describe('the submission batcher', () => {
     const { store, submit } = start();
     const records = await Promise.all(names(1, 100).map((name) => submit(name)));
     expect(store.inserts).toEqual([names(1, 100)]);
-    expect(records.map(({ name }) => name)).toEqual(names(1, 100));
+    expect(records.map(({ id }) => store.tasks.get(id)?.name)).toEqual(names(1, 100));
   });
 
   it('acknowledges nothing before the commit, and writes meanwhile arrivals together afterwards', async () => {

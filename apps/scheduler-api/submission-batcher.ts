@@ -1,4 +1,4 @@
-import type { TaskOnce, TaskRecord } from '../../libs/db/stores.ts';
+import type { StoredTask, TaskOnce } from '../../libs/db/stores.ts';
 import { insertSeparately } from './insert-separately.ts';
 import type { Insertion } from './insert-separately.ts';
 
@@ -35,7 +35,7 @@ export interface Submission extends TaskOnce {
 }
 
 interface Waiting extends Submission {
-  readonly resolve: (record: TaskRecord) => void;
+  readonly resolve: (stored: StoredTask) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -66,17 +66,17 @@ export class SubmissionBatcher {
   }
 
   /**
-   * Resolves with the stored task once it is committed.
+   * Resolves once it is committed.
    * @throws SubmissionRefusedError where nothing was tried; else whatever the INSERT failed with
    */
-  submit(submission: Submission): Promise<TaskRecord> {
+  submit(submission: Submission): Promise<StoredTask> {
     if (this.#closed) return Promise.reject(new SubmissionRefusedError('the API is stopping'));
     const full =
       this.#queue.length >= this.#limits.queueTasks ||
       this.#queuedBytes + submission.payloadBytes > this.#limits.queueBytes;
     if (full)
       return Promise.reject(new SubmissionRefusedError('too many submissions are waiting to be written'));
-    const stored = new Promise<TaskRecord>((resolve, reject) => {
+    const stored = new Promise<StoredTask>((resolve, reject) => {
       this.#queue.push({ ...submission, resolve, reject });
     });
     this.#queuedBytes += submission.payloadBytes;
@@ -100,8 +100,8 @@ export class SubmissionBatcher {
       // Sent by then: the database works on it while those of the batch before are answered, and does not wait for that.
       await new Promise(setImmediate);
       acknowledge();
-      const records = await inserting;
-      acknowledge = () => settle(batch, records);
+      const outcomes = await inserting;
+      acknowledge = () => settle(batch, outcomes);
     }
     acknowledge();
     this.#writing = null;
@@ -126,9 +126,9 @@ export class SubmissionBatcher {
 }
 
 /** Each learns what became of its own. */
-function settle(batch: readonly Waiting[], records: readonly (TaskRecord | Error)[]): void {
-  for (const [index, record] of records.entries()) {
-    if (record instanceof Error) batch[index]?.reject(record);
-    else batch[index]?.resolve(record);
+function settle(batch: readonly Waiting[], outcomes: readonly (StoredTask | Error)[]): void {
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome instanceof Error) batch[index]?.reject(outcome);
+    else batch[index]?.resolve(outcome);
   }
 }

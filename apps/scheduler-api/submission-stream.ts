@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '../../libs/core/clock.ts';
-import type { TaskOnce, TaskRecord } from '../../libs/db/stores.ts';
+import type { StoredTask, TaskOnce } from '../../libs/db/stores.ts';
 import type { BulkWriter } from './bulk-writer.ts';
 import { parseJsonBody } from './json-body.ts';
 import { readLines } from './lines.ts';
@@ -129,18 +129,18 @@ class SubmissionStream {
       }
     }
     this.#storing += 1;
-    const records = asked.length === 0 ? [] : await writer.separately(asked);
+    const outcomes = asked.length === 0 ? [] : await writer.separately(asked);
     this.#storing -= 1;
     this.#renewPatience();
-    const stored = new Map<number, TaskRecord>();
+    const stored = new Map<number, StoredTask>();
     for (const [index, { line }] of asked.entries()) {
-      const record = records[index];
-      if (record instanceof Error || record === undefined) refused.set(line, toProblem(record));
-      else stored.set(line, record);
+      const outcome = outcomes[index];
+      if (outcome instanceof Error || outcome === undefined) refused.set(line, toProblem(outcome));
+      else stored.set(line, outcome);
     }
     return lines.map(({ number: line }) => {
-      const record = stored.get(line);
-      if (record !== undefined) return toText({ line, ...presentStoredTask(record) });
+      const task = stored.get(line);
+      if (task !== undefined) return toText({ line, ...presentStoredTask(task) });
       return toText({ line, error: refused.get(line)?.present() });
     });
   }

@@ -10,7 +10,7 @@ import { parseScheduledTime } from './scheduled-time.ts';
 import * as schemas from './schemas.ts';
 import { compileShape } from './shape.ts';
 import type { Shape } from './shape.ts';
-import type { TaskChange } from '../../libs/db/stores.ts';
+import type { NewTask, TaskChange } from '../../libs/db/stores.ts';
 import type { Submission } from './submission-batcher.ts';
 
 /** Of a payload as compact JSON text in UTF-8 without exponents, however it was written in the request. */
@@ -42,15 +42,15 @@ export function readJob(body: unknown): CheckedTask {
  * What a parsed `POST /tasks/batch` body asks for.
  * @throws Problem `invalid-task`, or `payload-too-large` where no task is wrong otherwise
  */
-export function readBatch(body: unknown): CheckedTask[] {
+export function readBatch(body: unknown): NewTask[] {
   if (!Array.isArray(body) || body.length === 0 || body.length > schemas.MAX_BATCH)
     throw invalidTask([{ pointer: '', detail: `must be an array of 1 to ${schemas.MAX_BATCH} tasks` }]);
-  const tasks: CheckedTask[] = [];
+  const tasks: NewTask[] = [];
   const problems: Problem[] = [];
   const errors: InputError[] = [];
   for (const [index, item] of body.entries()) {
     try {
-      tasks.push(readSubmission(item));
+      tasks.push(readSubmission(item).task);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       problems.push(error);

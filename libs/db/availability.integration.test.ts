@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AS_NEW } from '../testing/as-new.ts';
 import { createTestDatabase, startPrivatePostgres } from '../testing/postgres.ts';
 import type { PrivatePostgres, TestDatabase } from '../testing/postgres.ts';
 import { bootstrapDatabase } from './bootstrap.ts';
@@ -46,7 +47,7 @@ describe('a database that is away', () => {
     expect(idleErrors.length).toBeGreaterThan(0);
 
     await postgres.resume();
-    expect(await tasks.get(acknowledged?.id ?? 0)).toEqual(acknowledged);
+    expect(await tasks.get(acknowledged?.id ?? 0)).toEqual({ ...AS_NEW, ...NEW_TASK, ...acknowledged });
     await db.end();
   });
 

@@ -4,7 +4,7 @@ import type { Database } from './client.ts';
 import { notInitialised } from './pg-errors.ts';
 import { loadStatement, numbers, runForOne } from './statement.ts';
 import { InvalidInputError } from './stores.ts';
-import type { NewTask, NotStored, TaskOnce, TaskRecord } from './stores.ts';
+import type { NewTask, NotStored, StoredTask, TaskOnce } from './stores.ts';
 
 const reserveIds = loadStatement('reserve-ids');
 const insertTasksStatement = loadStatement('insert-tasks');
@@ -33,12 +33,10 @@ export async function insertTasks(
   db: Database,
   tasks: readonly NewTask[],
   shardFrom: number,
-): Promise<TaskRecord[]> {
-  const records = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, shardFrom);
-  return records.map((record) => {
-    invariant(typeof record === 'object', 'insert_tasks stores whatever has no Idempotency-Key');
-    return record;
-  });
+): Promise<StoredTask[]> {
+  const stored = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, shardFrom);
+  invariant(areStored(stored), 'insert_tasks stores whatever has no Idempotency-Key');
+  return stored;
 }
 
 /** @param shardFrom from how many tasks on their partitions are computed here */
@@ -47,11 +45,15 @@ export function insertTasksOnce(
   asked: readonly TaskOnce[],
   keepMs: number,
   shardFrom: number,
-): Promise<(TaskRecord | NotStored)[]> {
+): Promise<(StoredTask | NotStored)[]> {
   const tasks = asked.map(({ task }) => task);
   const keys = asked.map(({ once }) => once && once.key);
   const fingerprints = asked.map(({ once }) => once && once.fingerprint);
   return insert(db, tasks, { keys, fingerprints, keepMs }, shardFrom);
+}
+
+function areStored(all: readonly (StoredTask | NotStored)[]): all is StoredTask[] {
+  return all.every((one) => typeof one === 'object');
 }
 
 interface IdempotencyKeys {
@@ -65,7 +67,7 @@ async function insert(
   tasks: readonly NewTask[],
   { keys, fingerprints, keepMs }: IdempotencyKeys,
   shardFrom: number,
-): Promise<(TaskRecord | NotStored)[]> {
+): Promise<(StoredTask | NotStored)[]> {
   if (tasks.length === 0) return [];
   const reserved = tasks.length < shardFrom ? null : await reserve(db, tasks);
   const row = await runForOne<Inserted & object>(db, insertTasksStatement, [
@@ -96,7 +98,8 @@ async function insert(
       id !== undefined && partitionId !== undefined,
       'insert_tasks returns an id and a partition a task',
     );
-    return toNewRecord(task, { id, partitionId, createdAtMs });
+    const scheduledAtMs = task.scheduledAtMs ?? createdAtMs + (task.delayMs ?? 0);
+    return { id, partitionId, scheduledAtMs, createdAtMs };
   });
 }
 
@@ -141,37 +144,4 @@ export function toJsonText(payload: NewTask['payload']): string {
     // Nested so deep that writing it out overflows the stack.
     throw new InvalidInputError((error as Error).message, { cause: error });
   }
-}
-
-/** A task as it is when it has been stored. */
-export function toNewRecord(
-  task: NewTask,
-  stored: Pick<TaskRecord, 'id' | 'partitionId' | 'createdAtMs'>,
-): TaskRecord {
-  const { id, partitionId, createdAtMs } = stored;
-  const { name, key, payload, policy = null, priority = 0, tags = null, serial = false } = task;
-  return {
-    id,
-    name,
-    key,
-    partitionId,
-    payload,
-    status: 'PENDING',
-    scheduledAtMs: task.scheduledAtMs ?? createdAtMs + (task.delayMs ?? 0),
-    createdAtMs,
-    attempt: 0,
-    failures: 0,
-    startedAtMs: null,
-    completedAtMs: null,
-    workerId: null,
-    leaseExpiresAtMs: null,
-    lastError: null,
-    policy,
-    priority,
-    tags,
-    serial,
-    progress: null,
-    result: null,
-    revision: 0,
-  };
 }

@@ -29,12 +29,12 @@ describe('the serial tasks of a key', () => {
   const at = (seconds: number) => Date.now() + seconds * 1_000;
   /** Submits serial tasks, each called so and scheduled then; `key: null` is said of none. */
   async function submit(tasks: Readonly<Record<string, number>>, key = KEY): Promise<Record<string, number>> {
-    const records = await database.tasks.insert(
+    const stored = await database.tasks.insert(
       Object.entries(tasks).map(([name, seconds]) => ({
         ...{ name, key, serial: true, payload: null, scheduledAtMs: at(seconds) },
       })),
     );
-    return Object.fromEntries(records.map(({ name, id }) => [name, id]));
+    return Object.fromEntries(Object.keys(tasks).map((name, index) => [name, stored[index]?.id ?? 0]));
   }
   const namesOf = (tasks: readonly ClaimedTask[]) => tasks.map(({ name }) => name);
   const claim = async (worker = a) => (await worker.claim()).tasks;
@@ -92,14 +92,14 @@ describe('the serial tasks of a key', () => {
         { ...task, name: 'k2', key: 'k', serial: true },
         { ...task, name: 'l2', key: 'l', serial: true },
       ]);
-      expect(records.map(({ name, serial }) => [name, serial])).toEqual([
-        ['k1', true],
-        ['plain', false],
-        ['l1', true],
-        ['k2', true],
-        ['l2', true],
+      const stored = await Promise.all(records.map(({ id }) => database.tasks.get(id)));
+      expect(stored.map((task) => [task?.name, task?.key, task?.serial])).toEqual([
+        ['k1', 'k', true],
+        ['plain', null, false],
+        ['l1', 'l', true],
+        ['k2', 'k', true],
+        ['l2', 'l', true],
       ]);
-      expect(await database.tasks.get(records[0]?.id ?? 0)).toMatchObject({ key: 'k', serial: true });
       const drained = await drain();
       expect(drained.map((names) => names.toSorted())).toEqual([
         ['k1', 'l1', 'plain'],

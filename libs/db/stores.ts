@@ -103,6 +103,9 @@ export interface TaskRecord {
   readonly revision: number;
 }
 
+/** What the database says of a task that it has stored: the rest is as it was given, or as of every new task. */
+export type StoredTask = Pick<TaskRecord, 'id' | 'partitionId' | 'scheduledAtMs' | 'createdAtMs'>;
+
 /** One attempt of a task, as readers see it. */
 export interface AttemptRecord {
   readonly attempt: number;
@@ -156,14 +159,14 @@ export type NotStored = 'reused' | 'in flight';
 export interface TaskStore {
   /** @throws StoreNotInitialisedError before cluster-init */
   readMeta(): Promise<ClusterMeta>;
-  /** One multi-row INSERT, committed when it resolves; records in the order of `tasks`. Wakes the owners of what is due soon. */
-  insert(tasks: readonly NewTask[]): Promise<TaskRecord[]>;
+  /** One multi-row INSERT, committed when it resolves; in the order of `tasks`. Wakes the owners of what is due soon. */
+  insert(tasks: readonly NewTask[]): Promise<StoredTask[]>;
   /**
    * The same, but for tasks whose key was used before: what was stored then by the same request, as it was then, or why there is
    * nothing to tell. No call waits for another that uses the same key.
    * @param keepMs how long keys are remembered
    */
-  insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(TaskRecord | NotStored)[]>;
+  insertOnce(tasks: readonly TaskOnce[], keepMs: number): Promise<(StoredTask | NotStored)[]>;
   get(id: TaskId): Promise<TaskRecord | null>;
   /** The newest first; of those that did not complete, the last 100. Null for an unknown id. */
   attempts(id: TaskId): Promise<AttemptRecord[] | null>;

@@ -18,7 +18,7 @@ import type {
   Outcome,
   OutcomeResult,
   OwnershipStore,
-  TaskRecord,
+  StoredTask,
   TaskStore,
 } from '../db/stores.ts';
 import { eventually } from './eventually.ts';
@@ -174,7 +174,7 @@ export class DatabaseUnderTest {
   async submit(
     names: readonly string[],
     task: Partial<NewTask> & { partition?: number } = {},
-  ): Promise<TaskRecord[]> {
+  ): Promise<StoredTask[]> {
     const { partition, ...given } = task;
     const records = await this.tasks.insert(
       names.map((name) => ({ name, key: null, payload: null, scheduledAtMs: null, ...given })),
@@ -187,7 +187,7 @@ export class DatabaseUnderTest {
     return records.map((record) => ({ ...record, partitionId: partition }));
   }
 
-  async submitOne(task: Partial<NewTask> & { partition?: number } = {}): Promise<TaskRecord> {
+  async submitOne(task: Partial<NewTask> & { partition?: number } = {}): Promise<StoredTask> {
     const [record] = await this.submit([task.name ?? 'task'], task);
     if (record === undefined) throw new Error('nothing was inserted');
     return record;

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Readable } from 'node:stream';
 import Type from 'typebox';
-import type { TaskRecord } from '../../../libs/db/stores.ts';
 import type { Api } from '../app.ts';
 import type { BulkWriter, Room } from '../bulk-writer.ts';
 import type { InTime } from '../deadline.ts';
@@ -18,6 +17,8 @@ import { etagOf } from '../etag.ts';
 const Lines = Type.Unsafe<Readable>(Type.Unknown());
 /** Of a body of many tasks. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
+/** What every task is as it is stored; also of one that was stored before, whose answer is given again. */
+const NEW = { status: 'PENDING', attempt: 0, revision: 0 } as const;
 
 export interface SubmissionRoutes {
   readonly batcher: SubmissionBatcher;
@@ -40,7 +41,9 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
     checked: CheckedTask,
   ) => {
     const once = readIdempotencyKey(request.headers['idempotency-key'], path, request.body);
-    const record = await inTime(keys.during(once, () => batcher.submit({ ...checked, once })));
+    const stored = await inTime(keys.during(once, () => batcher.submit({ ...checked, once })));
+    const { name, key, payload } = checked.task;
+    const record = { ...stored, ...NEW, name, key, payload };
     return reply
       .code(201)
       .header('location', `/tasks/${record.id}`)
@@ -83,9 +86,7 @@ export function addSubmissionRoutes(api: Api, { batcher, writer, inTime, stream 
       const room = rooms.get(request);
       room?.widenFor(tasks.length);
       const once = readIdempotencyKey(request.headers['idempotency-key'], '/tasks/batch', request.body);
-      const stored: Promise<TaskRecord[]> = keys.during(once, () =>
-        writer.together(tasks.map(({ task }) => ({ task, once }))),
-      );
+      const stored = keys.during(once, () => writer.together(tasks, once));
       // It may be waited for in vain, and goes on.
       room?.keepFor(stored);
       return reply.code(201).send((await inTime(stored)).map(presentStoredTask));

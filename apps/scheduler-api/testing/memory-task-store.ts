@@ -8,13 +8,14 @@ import type {
   RemoveResult,
   RetryResult,
   RunResult,
+  StoredTask,
   TaskChange,
   TaskOnce,
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
-import { toNewRecord } from '../../../libs/db/insert-tasks.ts';
 import { InvalidInputError } from '../../../libs/db/stores.ts';
+import { AS_NEW } from '../../../libs/testing/as-new.ts';
 
 /**
  * The store port in memory, for what a test cannot ask of a real database: to commit exactly when told to, to be
@@ -31,7 +32,7 @@ export class MemoryTaskStore implements TaskStore {
   #hold: Promise<void> | undefined;
   #lastId = 0;
   /** Of a request of one task. */
-  readonly #once = new Map<string, { readonly fingerprint: string; readonly record: TaskRecord }>();
+  readonly #once = new Map<string, { readonly fingerprint: string; readonly record: StoredTask }>();
 
   /** From now on inserts do not commit before the function returned is called. */
   holdCommits(): () => void {
@@ -43,7 +44,7 @@ export class MemoryTaskStore implements TaskStore {
     };
   }
 
-  async insert(tasks: readonly NewTask[]): Promise<TaskRecord[]> {
+  async insert(tasks: readonly NewTask[]): Promise<StoredTask[]> {
     this.inserts.push(tasks.map(({ name }) => name));
     await this.#hold;
     this.#failIfFaulty();
@@ -51,7 +52,7 @@ export class MemoryTaskStore implements TaskStore {
     return tasks.map((task) => this.#store(task));
   }
 
-  async insertOnce(asked: readonly TaskOnce[]): Promise<(TaskRecord | 'reused')[]> {
+  async insertOnce(asked: readonly TaskOnce[]): Promise<(StoredTask | 'reused')[]> {
     this.inserts.push(asked.map(({ task }) => task.name));
     await this.#hold;
     this.#failIfFaulty();
@@ -159,10 +160,23 @@ export class MemoryTaskStore implements TaskStore {
   #store(task: NewTask): TaskRecord {
     this.#lastId += 1;
     const payload = JSON.parse(JSON.stringify(task.payload)) as TaskRecord['payload'];
-    const record = toNewRecord(
-      { ...task, payload },
-      { id: this.#lastId, partitionId: this.#lastId % 2, createdAtMs: 1_000 },
-    );
+    const { name, key, policy = null, priority = 0, tags = null, serial = false } = task;
+    const createdAtMs = 1_000;
+    const record: TaskRecord = {
+      ...AS_NEW,
+      ...{
+        id: this.#lastId,
+        partitionId: this.#lastId % 2,
+        name,
+        key,
+        payload,
+        policy,
+        priority,
+        tags,
+        serial,
+      },
+      ...{ createdAtMs, scheduledAtMs: task.scheduledAtMs ?? createdAtMs + (task.delayMs ?? 0) },
+    };
     this.tasks.set(record.id, record);
     return record;
   }

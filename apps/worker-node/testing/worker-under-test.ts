@@ -11,6 +11,7 @@ import type {
   NewTask,
   OwnershipStore,
   PartitionEpoch,
+  StoredTask,
   TaskRecord,
   TaskStore,
 } from '../../../libs/db/stores.ts';
@@ -127,7 +128,7 @@ export class Workbench {
     await this.#pool.query(sql);
   }
 
-  async submit(name: string, task: Partial<NewTask> = {}): Promise<TaskRecord> {
+  async submit(name: string, task: Partial<NewTask> = {}): Promise<StoredTask> {
     const given = { name, key: null, payload: { of: name }, scheduledAtMs: null, ...task };
     const [record] = await this.tasks.insert([given]);
     if (record === undefined) throw new Error('one task gives one record');
@@ -135,7 +136,7 @@ export class Workbench {
   }
 
   /** One that is due at once, in a partition of the test's choice. */
-  submitTo(partition: number, name = 'task'): Promise<TaskRecord> {
+  submitTo(partition: number, name = 'task'): Promise<StoredTask> {
     return this.submit(name, { key: this.keyOf(partition) });
   }
 
