@@ -14,7 +14,8 @@
 -- unfit to be claimed changes the record that names it in the same transaction, or holds the owner row, too; and the
 -- second statement has a snapshot of its own, which shows what those have done whom the first has waited for. (In one
 -- statement the snapshot would be older than the wait: a task would be claimed that was just removed. FOR SHARE would
--- do against a higher epoch, but not against a claim of our own whose reply was lost and that is still at work.)
+-- do against a higher epoch, but not against a claim of our own whose reply was lost and that is still at work.) Each priority's has
+-- one, too; no task changes from one to another meanwhile, as that takes the owner row.
 --
 -- date_part: a double is exact enough for times that are past, and takes a fifth of what a numeric does.
 CREATE OR REPLACE FUNCTION claim_tasks(
@@ -25,10 +26,15 @@ CREATE OR REPLACE FUNCTION claim_tasks(
 ) LANGUAGE plpgsql AS $$
 DECLARE
   most_bytes CONSTANT integer := 65536;
-  ids bigint[];
-  places integer[];
-  attempts integer[];
-  texts text[];
+  priorities smallint[] := '{0}';
+  level smallint;
+  -- Of each partition, at most.
+  share integer;
+  found record;
+  ids bigint[] := '{}';
+  places integer[] := '{}';
+  attempts integer[] := '{}';
+  texts text[] := '{}';
   taken integer;
 BEGIN
   now_ms := extract(epoch FROM now()) * 1000;
@@ -42,73 +48,73 @@ BEGIN
     FOR NO KEY UPDATE OF p
   ) AS o;
   record_id := nextval('claim_record_id');
+  share := ceil(most::double precision / greatest(cardinality(held), 1));
 
-  WITH own AS MATERIALIZED (
-    SELECT h.partition_id, coalesce(from_epoch_ms(h.after_due_ms), '-infinity') AS after_due,
-           coalesce(h.after_id, 0) AS after_id, coalesce(h.records_from, 0) AS records_from,
-           CASE WHEN EXISTS (SELECT FROM task u WHERE u.partition_id = h.partition_id AND u.status = 'PENDING' AND u.priority > 0
-                                                   AND u.blocked IS NOT TRUE)
-                THEN 9 ELSE 0 END AS highest
-    FROM unnest(partitions, after_due_ms, after_ids, records_from) AS h (partition_id, after_due_ms, after_id, records_from)
-    WHERE h.partition_id = ANY (held)
-  ), open AS MATERIALIZED (
-    -- OFFSET 0: partition by partition, by the index, however many dead records the table is full of.
-    SELECT o.* FROM own CROSS JOIN LATERAL (
-      SELECT c.partition_id, c.id, c.task_ids, c.attempts FROM claim_record c
-      WHERE c.partition_id = own.partition_id AND c.id >= own.records_from
-      OFFSET 0
-    ) AS o
-  ), running AS MATERIALIZED (
-    SELECT r.id, r.attempt FROM open o CROSS JOIN LATERAL unnest(o.task_ids, o.attempts) AS r (id, attempt)
-  ), share AS MATERIALIZED (
-    SELECT ceil(most::double precision / greatest(count(*), 1)) AS most FROM own
-  ), urgent AS MATERIALIZED (
-    SELECT t.*
-    FROM own CROSS JOIN LATERAL (
-      SELECT u.*
-      FROM generate_series(own.highest, 1, -1) AS level CROSS JOIN LATERAL (
+  -- Priority by priority, of those at which something is due; mostly nothing has any.
+  IF EXISTS (SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE) THEN
+    SELECT coalesce(array_agg(p.priority ORDER BY p.priority DESC), '{}') || priorities INTO priorities
+    FROM generate_series(1, 9) AS p (priority)
+    WHERE EXISTS (
+      SELECT FROM unnest(held) AS h (partition_id) CROSS JOIN LATERAL (
+        SELECT FROM task t
+        WHERE t.partition_id = h.partition_id AND t.status = 'PENDING' AND t.priority = p.priority AND t.blocked IS NOT TRUE
+          AND t.due_at <= now()
+        LIMIT 1
+      ) AS t
+    );
+  END IF;
+  FOREACH level IN ARRAY priorities LOOP
+    WITH own AS MATERIALIZED (
+      SELECT h.partition_id, CASE WHEN level = 0 THEN from_epoch_ms(h.after_due_ms) END AS after_due,
+             coalesce(h.after_id, 0) AS after_id, coalesce(h.records_from, 0) AS records_from,
+             share - (SELECT count(*) FROM unnest(places) AS p (partition_id) WHERE p.partition_id = h.partition_id) AS share
+      FROM unnest(partitions, after_due_ms, after_ids, records_from) AS h (partition_id, after_due_ms, after_id, records_from)
+      WHERE h.partition_id = ANY (held)
+    ), open AS MATERIALIZED (
+      -- OFFSET 0: partition by partition, by the index, however many dead records the table is full of.
+      SELECT o.* FROM own CROSS JOIN LATERAL (
+        SELECT c.partition_id, c.id, c.task_ids, c.attempts FROM claim_record c
+        WHERE c.partition_id = own.partition_id AND c.id >= own.records_from
+        OFFSET 0
+      ) AS o
+    ), running AS MATERIALIZED (
+      SELECT r.id, r.attempt FROM open o CROSS JOIN LATERAL unnest(o.task_ids, o.attempts) AS r (id, attempt)
+    ), due AS (
+      SELECT t.*
+      FROM own CROSS JOIN LATERAL (
         SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
-        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND priority = level
-          AND due_at <= now()
+        WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = level AND blocked IS NOT TRUE
+          AND due_at <= now() AND (due_at, id) > (coalesce(own.after_due, '-infinity'), own.after_id)
           AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
           AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
-        ORDER BY due_at, id LIMIT (SELECT s.most FROM share s)
-      ) AS u
-      ORDER BY u.priority DESC, u.due_at, u.id LIMIT (SELECT s.most FROM share s)
-    ) AS t
-    ORDER BY t.priority DESC, t.due_at, t.id LIMIT most
-  ), usual AS (
-    SELECT t.*
-    FROM own CROSS JOIN LATERAL (
-      SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
-      WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = 0 AND blocked IS NOT TRUE
-        AND due_at <= now() AND (due_at, id) > (own.after_due, own.after_id)
-        AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
-        AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
-      ORDER BY due_at, id
-      LIMIT (SELECT s.most FROM share s) - (SELECT count(*) FROM urgent u WHERE u.partition_id = own.partition_id)
-    ) AS t
-    ORDER BY t.due_at, t.id LIMIT most - (SELECT count(*) FROM urgent)
-  ), due AS (
-    -- In this order, which an Append keeps: to sort all of them by priority first takes a twelfth of a claim.
-    SELECT * FROM urgent UNION ALL SELECT * FROM usual
-  )
-  SELECT array_agg(id), array_agg(partition_id), array_agg(attempt + 1),
-         array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
-           round(date_part('epoch', due_at) * 1000)::bigint,
-           CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial THEN 'null'
-                ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
-                                       'policy', policy, 'priority', priority, 'serial', serial)::text END,
-           -- What is stored compressed may be long.
-           CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
-                     AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']'),
-         (SELECT coalesce(json_agg(coalesce(o.id, record_id) ORDER BY h.ordinal), '[]')
-          FROM unnest(held) WITH ORDINALITY AS h (partition_id, ordinal)
-          LEFT JOIN (SELECT partition_id, min(id) AS id FROM open GROUP BY partition_id) AS o USING (partition_id))
-  INTO ids, places, attempts, texts, oldest
-  FROM due;
+        ORDER BY due_at, id LIMIT own.share
+      ) AS t
+      ORDER BY t.due_at, t.id LIMIT most - cardinality(ids)
+    )
+    SELECT array_agg(id) AS ids, array_agg(partition_id) AS places, array_agg(attempt + 1) AS attempts,
+           array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
+             round(date_part('epoch', due_at) * 1000)::bigint,
+             CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial THEN 'null'
+                  ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
+                                         'policy', policy, 'priority', priority, 'serial', serial)::text END,
+             -- What is stored compressed may be long.
+             CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
+                       AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']') AS texts,
+           (SELECT coalesce(json_agg(coalesce(o.id, record_id) ORDER BY h.ordinal), '[]')
+            FROM unnest(held) WITH ORDINALITY AS h (partition_id, ordinal)
+            LEFT JOIN (SELECT partition_id, min(id) AS id FROM open GROUP BY partition_id) AS o USING (partition_id)) AS oldest
+    INTO found
+    FROM due;
+    -- Of the first look: what has begun since is above it.
+    oldest := coalesce(oldest, found.oldest);
+    ids := ids || found.ids;
+    places := places || found.places;
+    attempts := attempts || found.attempts;
+    texts := texts || found.texts;
+    EXIT WHEN cardinality(ids) >= most;
+  END LOOP;
 
-  taken := coalesce(cardinality(ids), 0);
+  taken := cardinality(ids);
   LOOP
     tasks := concat('[', array_to_string(texts[:taken], ','), ']');
     EXIT WHEN octet_length(tasks) <= most_bytes;

@@ -6,8 +6,7 @@
 WITH own AS MATERIALIZED (
   SELECT p.partition_id, coalesce(from_epoch_ms(p.after_due_ms), '-infinity') AS after_due,
          coalesce(p.after_id, 0) AS after_id, coalesce(p.records_from, 0) AS records_from,
-         CASE WHEN EXISTS (SELECT FROM task u WHERE u.partition_id = p.partition_id AND u.status = 'PENDING' AND u.priority > 0
-                                                 AND u.blocked IS NOT TRUE)
+         CASE WHEN (SELECT EXISTS (SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE))
               THEN 9 ELSE 0 END AS highest
   FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[])
     AS p (partition_id, after_due_ms, after_id, records_from)
@@ -36,7 +35,7 @@ SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
             (SELECT min(u.due_at)
              FROM generate_series(own.highest, 1, -1) AS level CROSS JOIN LATERAL (
                SELECT due_at FROM task
-               WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND priority = level
+               WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = level AND blocked IS NOT TRUE
                  AND due_at <= now() + $5::double precision * interval '1 millisecond'
                  AND cancel_requested_at IS NULL AND (name = ANY ($7::text[])) = $8::boolean
                  AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)

@@ -83,7 +83,7 @@ function findOpen(x: Execution, own: readonly Own[]): ClaimRecordRow[] {
   return recordsIn(x, new Set(from.keys()), (partition) => from.get(partition) ?? 0);
 }
 
-/** `due` */
+/** `due`, of all priorities: there is nothing that could happen between their statements. */
 function findDue(
   x: Execution,
   own: readonly Own[],
