@@ -246,6 +246,35 @@ describe('a task', () => {
       expect(await claimedNames()).toEqual([]);
     });
 
+    it('is taken of each partition no more than its share, however it is spread', async () => {
+      const [earlier] = (await a.claim()).tasks;
+      const spread = { 0: [9, 9, 9, 0], 1: [5, 5, 0, 0], 2: [0, 0, 0, 0] };
+      for (const [partition, priorities] of Object.entries(spread))
+        for (const [index, priority] of priorities.entries())
+          await database.submitOne({
+            name: `${partition}${priority}${index}`,
+            priority,
+            partition: Number(partition),
+          });
+      const held = a.held.filter(({ partition }) => partition <= 2);
+      // Three of each partition at most; and of all, in the middle of those without a priority, seven.
+      const claim = await a.claim(7, held);
+      const names = claim.tasks.map(({ name }) => name);
+      expect(names.slice(0, 5)).toEqual(['090', '091', '092', '150', '151']);
+      expect(names.slice(5)).toEqual(['102', '200']);
+      const oldest = held.map(
+        ({ partition }) => (partition === earlier?.partition ? earlier : claim.tasks[0])?.record,
+      );
+      expect(claim.oldestRecords).toEqual(oldest);
+      // What was left, the oldest first; what runs is looked for from its records on.
+      const again = await a.claim(
+        100,
+        held.map((part, index) => ({ ...part, oldestRecord: oldest[index] })),
+      );
+      expect(again.tasks.map(({ name }) => name)).toEqual(['003', '103', '201', '202', '203']);
+      expect(again.oldestRecords).toEqual(oldest);
+    });
+
     it('is found wherever claims of the others have got to', async () => {
       expect(await claimedNames()).toEqual(['task']);
       await database.submitOne({ name: 'urgent', priority: 5, partition: 2 });

@@ -361,7 +361,7 @@ export interface ExecutionStore {
     names: readonly string[],
   ): Promise<{ readonly name: string; readonly count: number }[]>;
   /**
-   * Claims up to `limit` due PENDING tasks of `held`, oldest due first, where each partition's fence (epoch and
+   * Claims up to `limit` due PENDING tasks of `held`, by priority and then the oldest due first, where each partition's fence (epoch and
    * incarnation) still stands; fewer may be all that are due, or all that fit. Long payloads are read apart.
    */
   claim(request: {

@@ -12,7 +12,7 @@
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
 -- waits for this claim, or this claim finds the row superseded. No task is locked. Whoever else makes a task fit or
 -- unfit to be claimed changes the record that names it in the same transaction, or holds the owner row, too; and the
--- second statement has a snapshot of its own, which shows what those have done whom the first has waited for. (In one
+-- statements after it have snapshots of their own, which show what those have done whom the first has waited for. (In one
 -- statement the snapshot would be older than the wait: a task would be claimed that was just removed. FOR SHARE would
 -- do against a higher epoch, but not against a claim of our own whose reply was lost and that is still at work.) Each priority's has
 -- one, too; no task changes from one to another meanwhile, as that takes the owner row.
@@ -30,7 +30,7 @@ DECLARE
   level smallint;
   -- Of each partition, at most.
   share integer;
-  found record;
+  look record;
   ids bigint[] := '{}';
   places integer[] := '{}';
   attempts integer[] := '{}';
@@ -50,17 +50,16 @@ BEGIN
   record_id := nextval('claim_record_id');
   share := ceil(most::double precision / greatest(cardinality(held), 1));
 
-  -- Priority by priority, of those at which something is due; mostly nothing has any.
-  IF EXISTS (SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE) THEN
+  -- Priority by priority, of those at which something is due here; mostly nothing has any.
+  IF EXISTS (
+    SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND partition_id = ANY (held)
+  ) THEN
     SELECT coalesce(array_agg(p.priority ORDER BY p.priority DESC), '{}') || priorities INTO priorities
     FROM generate_series(1, 9) AS p (priority)
     WHERE EXISTS (
-      SELECT FROM unnest(held) AS h (partition_id) CROSS JOIN LATERAL (
-        SELECT FROM task t
-        WHERE t.partition_id = h.partition_id AND t.status = 'PENDING' AND t.priority = p.priority AND t.blocked IS NOT TRUE
-          AND t.due_at <= now()
-        LIMIT 1
-      ) AS t
+      SELECT FROM task t
+      WHERE t.status = 'PENDING' AND t.priority = p.priority AND t.blocked IS NOT TRUE AND t.partition_id = ANY (held)
+        AND t.due_at <= now()
     );
   END IF;
   FOREACH level IN ARRAY priorities LOOP
@@ -103,14 +102,14 @@ BEGIN
            (SELECT coalesce(json_agg(coalesce(o.id, record_id) ORDER BY h.ordinal), '[]')
             FROM unnest(held) WITH ORDINALITY AS h (partition_id, ordinal)
             LEFT JOIN (SELECT partition_id, min(id) AS id FROM open GROUP BY partition_id) AS o USING (partition_id)) AS oldest
-    INTO found
+    INTO look
     FROM due;
     -- Of the first look: what has begun since is above it.
-    oldest := coalesce(oldest, found.oldest);
-    ids := ids || found.ids;
-    places := places || found.places;
-    attempts := attempts || found.attempts;
-    texts := texts || found.texts;
+    oldest := coalesce(oldest, look.oldest);
+    ids := ids || look.ids;
+    places := places || look.places;
+    attempts := attempts || look.attempts;
+    texts := texts || look.texts;
     EXIT WHEN cardinality(ids) >= most;
   END LOOP;
 

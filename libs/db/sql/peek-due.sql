@@ -5,9 +5,7 @@
 -- Locks: nothing.
 WITH own AS MATERIALIZED (
   SELECT p.partition_id, coalesce(from_epoch_ms(p.after_due_ms), '-infinity') AS after_due,
-         coalesce(p.after_id, 0) AS after_id, coalesce(p.records_from, 0) AS records_from,
-         CASE WHEN (SELECT EXISTS (SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE))
-              THEN 9 ELSE 0 END AS highest
+         coalesce(p.after_id, 0) AS after_id, coalesce(p.records_from, 0) AS records_from
   FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[])
     AS p (partition_id, after_due_ms, after_id, records_from)
 ), open AS MATERIALIZED (
@@ -17,6 +15,17 @@ WITH own AS MATERIALIZED (
     WHERE partition_id = own.partition_id AND id >= own.records_from
     OFFSET 0
   ) AS c
+), levels AS MATERIALIZED (
+  -- The priorities at which something may be due; mostly nothing has any.
+  SELECT n AS level
+  FROM generate_series(1, CASE WHEN EXISTS (
+    SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND partition_id = ANY ($1::integer[])
+  ) THEN 9 ELSE 0 END) AS n
+  WHERE EXISTS (
+    SELECT FROM task
+    WHERE status = 'PENDING' AND priority = n AND blocked IS NOT TRUE AND partition_id = ANY ($1::integer[])
+      AND due_at <= now() + $5::double precision * interval '1 millisecond'
+  )
 ), running AS MATERIALIZED (
   SELECT r.id, r.attempt FROM open CROSS JOIN LATERAL unnest(task_ids, attempts) AS r (id, attempt)
 )
@@ -33,7 +42,7 @@ SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
                AND (id, attempt + 1) NOT IN (SELECT r.id, r.attempt FROM running r)
              ORDER BY due_at, id LIMIT 1),
             (SELECT min(u.due_at)
-             FROM generate_series(own.highest, 1, -1) AS level CROSS JOIN LATERAL (
+             FROM levels CROSS JOIN LATERAL (
                SELECT due_at FROM task
                WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = level AND blocked IS NOT TRUE
                  AND due_at <= now() + $5::double precision * interval '1 millisecond'

@@ -5,7 +5,9 @@
 SELECT t.name, count(*)::integer AS count
 FROM unnest($1::integer[]) AS own (partition_id)
 CROSS JOIN generate_series(
-  0, CASE WHEN EXISTS (SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE) THEN 9 ELSE 0 END
+  0, CASE WHEN EXISTS (
+    SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND partition_id = ANY ($1::integer[])
+  ) THEN 9 ELSE 0 END
 ) AS level
 CROSS JOIN LATERAL (
   SELECT name FROM task

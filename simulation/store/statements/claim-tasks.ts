@@ -83,7 +83,10 @@ function findOpen(x: Execution, own: readonly Own[]): ClaimRecordRow[] {
   return recordsIn(x, new Set(from.keys()), (partition) => from.get(partition) ?? 0);
 }
 
-/** `due`, of all priorities: there is nothing that could happen between their statements. */
+/**
+ * `due`, of all priorities at once. What is committed between their statements moves no task from one to another, and changes a
+ * task together with its record.
+ */
 function findDue(
   x: Execution,
   own: readonly Own[],
