@@ -68,6 +68,33 @@ describe('the process', () => {
     expect(api.output()).not.toContain('hunter2');
   });
 
+  it('and another store one task of 100 requests with one Idempotency-Key, and remember it as long as they are told', async () => {
+    const database = await createTestDatabase();
+    onTestFinished(() => database.drop());
+    await bootstrap(database.url);
+    const beside = await connectBeside(database.url);
+    const env = { DATABASE_URL: database.url, IDEMPOTENCY_KEY_HOURS: '0.5' };
+    const apis = [spawnApi(env), spawnApi(env)];
+    const origins = await Promise.all(apis.map((api) => api.origin()));
+
+    const submit = async (origin: string) => {
+      const headers = { 'content-type': 'application/json', 'idempotency-key': '"once"' };
+      const response = await fetch(`${origin}/tasks`, { method: 'POST', headers, body: '{"name":"once"}' });
+      expect([201, 409]).toContain(response.status);
+      return response.status === 201 && ((await response.json()) as { id: number }).id;
+    };
+    const asked = Array.from({ length: 100 }, (_, n) => submit(origins[n % 2] ?? ''));
+    const ids = new Set<unknown>((await Promise.all(asked)).filter((id) => id !== false));
+    // Whoever was refused meanwhile is answered now.
+    for (const origin of origins) ids.add(await submit(origin));
+    const { rows } = await beside.query(
+      `SELECT t.id::integer, extract(epoch FROM k.expires_at - k.created_at)::integer AS remembered_s
+       FROM task t CROSS JOIN idempotency_key k`,
+    );
+    expect(rows).toEqual([{ id: [...ids][0], remembered_s: 1_800 }]);
+    expect(ids.size).toBe(1);
+  });
+
   it('finishes what is in flight when it is told to stop', async () => {
     const database = await createTestDatabase();
     onTestFinished(() => database.drop());

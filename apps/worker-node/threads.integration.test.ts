@@ -26,9 +26,10 @@ describe('a handler in a thread that computes without end', () => {
     await writeFile(join(directory, 'package.json'), '{"type":"module"}');
     await writeFile(
       join(directory, 'busy.ts'),
-      `import { defineHandler } from '${HANDLERS}';
+      `import { Type, defineHandler } from '${HANDLERS}';
        export default defineHandler({
          name: 'busy', isolation: 'thread', concurrency: 1, timeoutMs: ${TIMEOUT_MS},
+         payload: Type.Union([Type.String(), Type.Object({ of: Type.String() })]),
          run({ payload }, { progress }) { progress(0, 'computing'); for (; payload !== 'short';); return 'done'; },
        });`,
     );
@@ -75,6 +76,15 @@ describe('a handler in a thread that computes without end', () => {
     });
     const { id: next } = await bench.submit('busy', { payload: 'short' });
     expect(await bench.ended(next)).toMatchObject({ status: 'COMPLETED', result: 'done', attempt: 1 });
+  });
+
+  it('is not begun for a payload of another shape, whose task has failed for good', async () => {
+    await startWorker();
+    const { id } = await bench.submit('busy', { payload: 7 });
+    expect(await bench.ended(id)).toMatchObject({
+      ...{ status: 'FAILED', attempt: 1, progress: null },
+      lastError: expect.stringMatching(/^payload /) as string,
+    });
   });
 
   it('is ended when its task is cancelled', async () => {

@@ -163,7 +163,14 @@ describe('finish', () => {
     expect(await a.finish(tasks, { kind: 'FAILED', error: `a\0b${'x'.repeat(10_000)}` })).toEqual([
       'recorded',
     ]);
-    expect((await database.tasks.get(tasks[0]?.id ?? 0))?.lastError).toMatch(/^a\uFFFDbx{1997}$/);
+    const { id = 0 } = tasks[0] ?? {};
+    expect((await database.tasks.get(id))?.lastError).toMatch(/^a\uFFFDbx{1997}$/);
+    expect(await database.tasks.retry(id)).toBe('retried');
+    const error = { name: 'n'.repeat(10_000), message: 'm'.repeat(10_000), stack: 's'.repeat(10_000) };
+    await a.finish((await a.claim()).tasks, { kind: 'FAILED', error });
+    expect((await database.tasks.attempts(id))?.[0]?.error).toEqual({
+      ...{ name: 'n'.repeat(200), message: 'm'.repeat(2_000), stack: 's'.repeat(8_000) },
+    });
   });
 
   describe('and the record of the claim', () => {

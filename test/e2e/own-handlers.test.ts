@@ -17,6 +17,10 @@ const stray = (name: string, isolation: string) => `
     await first; await second;
   } });`;
 
+const LATER = `
+  import { defineHandler } from 'partitioned-task-scheduler/handlers';
+  export default defineHandler({ name: 'later', run: () => 1 });`;
+
 describe('handlers of one’s own', () => {
   let directory: string;
   let cluster: ClusterUnderTest;
@@ -24,7 +28,7 @@ describe('handlers of one’s own', () => {
   beforeAll(async () => {
     readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8');
     directory = await mkdtemp(join(tmpdir(), 'handlers-'));
-    const [, module = ''] = /^\$ cat > handlers\/greet\.ts\n([^]*?)^\$ /m.exec(readme) ?? [];
+    const [, module = ''] = /`handlers\/greet\.ts`[^]*?^```\n([^]*?)^```$/m.exec(readme) ?? [];
     await writeFile(join(directory, 'greet.ts'), module);
     for (const [name, isolation] of [
       ['stray', ''],
@@ -70,12 +74,36 @@ describe('handlers of one’s own', () => {
     expect(await cluster.ended(id, 20_000)).toMatchObject({ status: 'FAILED', attempt: 1 });
     const worker = cluster.app('worker-1');
     expect(worker.running).toBe(true);
-    await cluster.submit({ name: 'stray' });
+    const { id: strayId } = await cluster.submit({ name: 'stray' });
     expect(await worker.exit()).toBe(1);
     const last = worker.lines.filter(({ level }) => level === 'fatal');
     expect(last).toMatchObject([
       { msg: 'unexpected fault: ending', fields: { err: { message: 'the second was aborted' } } },
     ]);
     expect(JSON.stringify(last)).toContain('stray.ts');
+    // Or the next worker would run it.
+    await cluster.request(`/tasks/${strayId}`, { method: 'DELETE' });
+  });
+
+  it('that a worker lacks let their tasks wait where DEFAULT_HANDLER is none, until one has them', async () => {
+    const lacking = cluster.startWorker('lacking', { DEFAULT_HANDLER: 'none' });
+    const [unknown, known] = [
+      await cluster.submit({ name: 'later' }),
+      await cluster.submit({ name: 'demo' }),
+    ];
+    expect(await cluster.ended(known.id, 20_000)).toMatchObject({ status: 'COMPLETED', workerId: 'lacking' });
+    await cluster.balanced(1);
+    const second = await cluster.submitToPartition(unknown.partitionId, { name: 'demo' });
+    expect(await cluster.ended(second.id, 10_000)).toMatchObject({ status: 'COMPLETED' });
+    expect(await cluster.task(unknown.id)).toMatchObject({ status: 'PENDING', attempt: 0 });
+    lacking.signal('SIGTERM');
+    expect(await lacking.exit()).toBe(0);
+    await writeFile(join(directory, 'later.ts'), LATER);
+    cluster.startWorker('having', { DEFAULT_HANDLER: 'none' });
+    expect(await cluster.ended(unknown.id, 20_000)).toMatchObject({
+      status: 'COMPLETED',
+      attempt: 1,
+      result: 1,
+    });
   });
 });

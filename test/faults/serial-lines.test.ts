@@ -9,10 +9,11 @@ import { ClaimWitness } from './claim-witness.ts';
 
 const TASKS = 200;
 const HANDLER_MS = 40;
-/** Its worker logs its start, it logs its end. */
+/** Its worker logs its start, it logs its fencing token and its end. */
 const HANDLER = `
   import { defineHandler } from 'partitioned-task-scheduler/handlers';
-  export default defineHandler({ name: 'of-a-line', async run(_, { sleep, log }) {
+  export default defineHandler({ name: 'of-a-line', async run(_, { sleep, log, fencingToken }) {
+    log.info({ claim: fencingToken.claim }, 'Begun');
     try { await sleep(${HANDLER_MS}); } finally { log.info('Ended'); }
   } });`;
 const attemptOf = ({ taskId, attempt }: { taskId: number; attempt: number }) => `${taskId}/${attempt}`;
@@ -31,7 +32,7 @@ describe('the serial tasks of a few keys', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('run one at a time and in order, through a rebalance, a stop and a death of their workers', async () => {
+  it('run one at a time and in order, through a rebalance, and while workers stop, die and freeze', async () => {
     const here = (cluster = await ClusterUnderTest.start({ workers: 3, env: { HANDLERS_DIR: directory } }));
     witness = await ClaimWitness.install(here.databaseUrl);
     const keys = Array.from({ length: 8 }, (_, i) => `account-${i}`);
@@ -73,23 +74,42 @@ describe('the serial tasks of a few keys', () => {
     await here.balanced(2);
     await inTheMiddleOf(first);
     const killed = await ownerOf(second);
+    const owners = await Promise.all(keys.map(ownerOf));
+    const third = keys.find((_, i) => owners[i] !== killed) ?? '';
+    const frozen = await ownerOf(third);
     await inTheMiddleOf(second);
     await here.app(killed).kill();
+    await inTheMiddleOf(third);
+    here.app(frozen).signal('SIGSTOP');
+    const frozenAtMs = Date.now();
+    /** What it had in hand. */
+    const overtakenIn = (key: string) =>
+      startsIn(key).findLast(({ worker, timeMs }) => worker === frozen && timeMs <= frozenAtMs);
     here.startWorker('worker-4');
     here.startWorker('worker-5');
     await submitting;
+    await eventually(`${third} goes on elsewhere`, () => startsIn(third).at(-1)?.worker !== frozen, {
+      withinMs: 30_000,
+    });
+    here.app(frozen).signal('SIGCONT');
 
     for (const line of lines.values())
       expect(await here.ended(line.at(-1) ?? 0, 60_000)).toMatchObject({ status: 'COMPLETED' });
-    const endedAtMs = endsOf(here);
+    const [claims, endedAtMs] = [claimsOf(here), endsOf(here)];
     for (const [key, line] of lines) {
       const starts = startsIn(key);
+      for (const [i, start] of starts.entries()) {
+        const [before, after] = [starts[i - 1], start].map((one) => one && claims.get(attemptOf(one)));
+        // Whoever is written to can tell which of two came later, whatever their handlers do at the same time.
+        if (before !== undefined && after !== undefined) expect(after, key).toBeGreaterThan(before);
+      }
       const order = starts.map(({ taskId }) => taskId).filter((id, i, all) => id !== all[i - 1]);
       expect(order, key).toEqual(line);
       for (const [i, start] of starts.entries()) {
         const before = starts[i - 1];
         if (before === undefined) continue;
         const beforeEndedAtMs = endedAtMs.get(attemptOf(before));
+        if (before === overtakenIn(key)) continue;
         if (beforeEndedAtMs !== undefined) expect(start.timeMs, key).toBeGreaterThanOrEqual(beforeEndedAtMs);
         // What a worker had in hand as it died, or had not yet said the end of: no other's has none.
         else expect(before.worker, key).toBe(killed);
@@ -98,6 +118,15 @@ describe('the serial tasks of a few keys', () => {
     const workersOf = (key: string) => new Set(startsIn(key).map(({ worker }) => worker)).size;
     expect(workersOf(first)).toBeGreaterThan(1);
     expect(workersOf(second)).toBeGreaterThan(1);
+    // The frozen one's handlers went on beside their successors: what they wrote then bore the lower token.
+    const wentOn = keys.filter((key) => {
+      const overtaken = overtakenIn(key);
+      const endedMs = (overtaken && endedAtMs.get(attemptOf(overtaken))) ?? -Infinity;
+      return startsIn(key).some(
+        ({ worker, timeMs }) => worker !== frozen && timeMs > frozenAtMs && timeMs < endedMs,
+      );
+    });
+    expect(wentOn.length).toBeGreaterThan(0);
     // What the killed worker had in hand, of whichever lines.
     expect(here.starts.some(({ attempt }) => attempt > 1)).toBe(true);
     here.expectNoDoubleStarts();
@@ -105,10 +134,11 @@ describe('the serial tasks of a few keys', () => {
   });
 });
 
-/** When each attempt's handler ended. */
-function endsOf({ apps }: ClusterUnderTest): Map<string, number> {
-  const lines = [...apps.values()].flatMap((app) => app.lines).filter(({ msg }) => msg === 'Ended');
-  return new Map(
-    lines.map(({ fields, timeMs }) => [attemptOf(fields as { taskId: number; attempt: number }), timeMs]),
-  );
-}
+/** What handlers have said of each attempt. */
+const said = ({ apps }: ClusterUnderTest, what: string) =>
+  [...apps.values()].flatMap((app) => app.lines).filter(({ msg }) => msg === what);
+const attemptIn = (fields: object) => attemptOf(fields as { taskId: number; attempt: number });
+const endsOf = (cluster: ClusterUnderTest) =>
+  new Map(said(cluster, 'Ended').map(({ fields, timeMs }) => [attemptIn(fields), timeMs]));
+const claimsOf = (cluster: ClusterUnderTest) =>
+  new Map(said(cluster, 'Begun').map(({ fields }) => [attemptIn(fields), Number(fields['claim'])]));
