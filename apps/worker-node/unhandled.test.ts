@@ -26,7 +26,7 @@ it('tasks without a handler are counted, and told of when that changes, or now a
   await unhandled.runOnce();
   expect(said).toEqual([
     'Events wait for a handler that this worker does not have: until it is replaced by one that has, or their partitions ' +
-      'move to one; all workers should have the same handlers',
+      'go to one by a required tag; all workers should have the same handlers',
   ]);
   await clock.advance(600_000);
   await unhandled.runOnce();

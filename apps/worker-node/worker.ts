@@ -22,7 +22,10 @@ const BEAT_MS = 250;
 const RECOVER_MS = 250;
 /** Where nobody else seems to run anything in our partitions: leases are also cut to their length then. */
 const RECOVER_ANYWAY_MS = 10_000;
-/** Within so long a handler is told of what nobody has notified this worker of: that it was cancelled, or overtaken. */
+/**
+ * Within so long a handler is told of what nobody has notified this worker of: that it was cancelled, or overtaken. Looks that
+ * take longer than 50 ms are made less often (reconciler.ts), down to one every 5 s.
+ */
 export const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
 const SETTLED_MS = 15_000;

@@ -25,9 +25,10 @@ export class AppUnderTest {
     app: string,
     env: Record<string, string>,
     onLine: (line: LogLine) => void = () => {},
+    args: readonly string[] = [],
   ) {
     this.name = name;
-    this.#child = spawn(process.execPath, ['bin/run.mjs', `apps/${app}/main.ts`], {
+    this.#child = spawn(process.execPath, ['bin/run.mjs', `apps/${app}/main.ts`, ...args], {
       cwd: resolve(import.meta.dirname, '../..'),
       env: { PATH: process.env.PATH ?? '', LOG_FORMAT: 'json', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { eventually } from '../../libs/testing/eventually.ts';
 import { createTestDatabase } from '../../libs/testing/postgres.ts';
 import { startTestZooKeeper } from '../../libs/testing/zookeeper.ts';
 import { AppUnderTest } from './app-under-test.ts';
+import type { LogLine } from './app-under-test.ts';
 
 /** T in these tests; with ZooKeeper's tick of 500 ms a crash is made good within T + tick + 1 s. */
 export const SESSION_TIMEOUT_MS = 4_000;
@@ -120,6 +121,13 @@ export class ClusterUnderTest {
 
   startInit(env: Record<string, string> = {}): AppUnderTest {
     return this.#spawn('cluster-init', 'cluster-init', env);
+  }
+
+  /** `npm run cluster -- …` */
+  async administer(...args: string[]): Promise<void> {
+    const command = this.#spawn('cluster-admin', 'cluster-admin', {}, args);
+    const code = await command.exit();
+    if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}:\n${command.transcript()}`);
   }
 
   async startApi(): Promise<AppUnderTest> {
@@ -270,12 +278,13 @@ export class ClusterUnderTest {
     for (const release of this.#release.splice(0).reverse()) await release();
   }
 
-  #spawn(name: string, app: string, env: Record<string, string> = {}): AppUnderTest {
-    const started = new AppUnderTest(name, app, { ...this.#env, ...env }, ({ msg, timeMs, fields }) => {
+  #spawn(name: string, app: string, env: Record<string, string> = {}, args: string[] = []): AppUnderTest {
+    const onLine = ({ msg, timeMs, fields }: LogLine) => {
       if (msg !== 'Handling event') return;
       const { taskId, attempt, partition } = fields as { taskId: number; attempt: number; partition: number };
       this.starts.push({ worker: name, taskId, attempt, partition, timeMs });
-    });
+    };
+    const started = new AppUnderTest(name, app, { ...this.#env, ...env }, onLine, args);
     this.apps.set(name, started);
     return started;
   }

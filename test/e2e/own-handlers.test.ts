@@ -85,7 +85,7 @@ describe('handlers of one’s own', () => {
     await cluster.request(`/tasks/${strayId}`, { method: 'DELETE' });
   });
 
-  it('that a worker lacks let their tasks wait where DEFAULT_HANDLER is none, until one has them', async () => {
+  it('that a worker lacks let their tasks wait where DEFAULT_HANDLER is none, until their partitions are given to one that has them', async () => {
     const lacking = cluster.startWorker('lacking', { DEFAULT_HANDLER: 'none' });
     const [unknown, known] = [
       await cluster.submit({ name: 'later' }),
@@ -96,14 +96,15 @@ describe('handlers of one’s own', () => {
     const second = await cluster.submitToPartition(unknown.partitionId, { name: 'demo' });
     expect(await cluster.ended(second.id, 10_000)).toMatchObject({ status: 'COMPLETED' });
     expect(await cluster.task(unknown.id)).toMatchObject({ status: 'PENDING', attempt: 0 });
-    lacking.signal('SIGTERM');
-    expect(await lacking.exit()).toBe(0);
     await writeFile(join(directory, 'later.ts'), LATER);
-    cluster.startWorker('having', { DEFAULT_HANDLER: 'none' });
+    cluster.startWorker('having', { DEFAULT_HANDLER: 'none', WORKER_TAGS: 'with-later' });
+    await cluster.administer('require-tag', 'with-later');
     expect(await cluster.ended(unknown.id, 20_000)).toMatchObject({
       status: 'COMPLETED',
       attempt: 1,
+      workerId: 'having',
       result: 1,
     });
+    expect(lacking.running).toBe(true);
   });
 });
