@@ -162,8 +162,8 @@ const STATEMENTS = [
 const STATEMENTS_OF_USERS = [
   ...[
     'insert-tasks',
-    'insert-tasks',
-    'insert-tasks',
+    'insert-usual',
+    'insert-usual',
     'remove-task',
     'cancel-task',
     'retry-task',

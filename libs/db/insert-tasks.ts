@@ -2,21 +2,23 @@ import { invariant } from '../core/invariant.ts';
 import { partitionOf } from '../core/partition.ts';
 import type { Database } from './client.ts';
 import { notInitialised } from './pg-errors.ts';
-import { loadStatement, numbers, runForOne } from './statement.ts';
+import { loadStatement, numbers, run, runForOne } from './statement.ts';
 import { InvalidInputError } from './stores.ts';
 import type { NewTask, NotStored, StoredTask, TaskOnce } from './stores.ts';
 
 const reserveIds = loadStatement('reserve-ids');
+const insertUsual = loadStatement('insert-usual');
 const insertTasksStatement = loadStatement('insert-tasks');
 
-/** What insert_tasks returns. */
+/** What insert-usual and insert-tasks return. */
 interface Inserted {
   /** Null: as they were reserved. */
   readonly ids: number[] | null;
   readonly places: number[] | null;
   /** Null before cluster-init. */
   readonly created_ms: number | null;
-  readonly others: [number: number, createdMs: number, what: 'repeated' | NotStored][];
+  /** None, or null: all were stored. */
+  readonly others?: [number: number, createdMs: number, what: 'repeated' | NotStored][] | null;
 }
 
 /** What reserve-ids returns. */
@@ -70,25 +72,26 @@ async function insert(
 ): Promise<(StoredTask | NotStored)[]> {
   if (tasks.length === 0) return [];
   const reserved = tasks.length < shardFrom ? null : await reserve(db, tasks);
-  const row = await runForOne<Inserted & object>(db, insertTasksStatement, [
-    tasks.map(({ name }) => name),
-    column(tasks, ({ key }) => key),
-    // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
-    tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n'),
-    numbers(column(tasks, ({ scheduledAtMs }) => scheduledAtMs)),
-    numbers(column(tasks, ({ delayMs = null }) => delayMs)),
-    column(tasks, toMoreText),
-    ...[keepMs, keys, fingerprints],
+  // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
+  const payloads = tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n');
+  const usual = [tasks.map(({ name }) => name), column(tasks, ({ key }) => key), payloads];
+  const scheduledMs = column(tasks, ({ scheduledAtMs }) => scheduledAtMs);
+  const delaysMs = column(tasks, ({ delayMs = null }) => delayMs);
+  const more = column(tasks, toMoreText);
+  const isUsual = [scheduledMs, delaysMs, more, keys].every(({ length }) => length === 0);
+  const unusual = [numbers(scheduledMs), numbers(delaysMs), more, keepMs, keys, fingerprints];
+  const [row] = await run<Inserted & object>(db, isUsual ? insertUsual : insertTasksStatement, [
+    ...[...usual, ...(isUsual ? [] : unusual)],
     ...[reserved && numbers(reserved.ids), reserved && numbers(reserved.places)],
   ]);
+  const createdMs = row?.created_ms ?? null;
+  if (row === undefined || createdMs === null) throw notInitialised();
   const { ids = null, places = null } = row.ids ? row : (reserved ?? {});
-  const createdMs = row.created_ms;
-  if (createdMs === null) throw notInitialised();
   invariant(
     ids?.length === tasks.length && places?.length === tasks.length,
     'insert_tasks returns an id and a partition a task',
   );
-  const others = new Map(row.others.map(([number, ...other]) => [number, other]));
+  const others = new Map(row.others?.map(([number, ...other]) => [number, other]));
   return tasks.map((task, number) => {
     const [createdAtMs, what] = others.get(number) ?? [createdMs, 'stored'];
     if (what === 'reused' || what === 'in flight') return what;

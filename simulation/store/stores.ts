@@ -21,7 +21,7 @@ import { clearSessions, endSession, renewSessions } from './statements/sessions.
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
 import * as steering from './statements/steering.ts';
-import { insertTasks, reserveIds } from './statements/submissions.ts';
+import { insertTasks, insertUsual, reserveIds } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
@@ -57,6 +57,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession, clearSessions],
     ...[
       reserveIds,
+      insertUsual,
       insertTasks,
       steering.removeTask,
       steering.cancelTask,

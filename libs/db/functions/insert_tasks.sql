@@ -1,4 +1,4 @@
--- Inserts tasks and wakes the owners of what is due within 5 s. Ids grow in the order of the arrays, of which each element is a
+-- Inserts tasks and wakes the owners of what is due within 5 s; as sql/insert-usual.sql does where nothing is said but names, keys and payloads. Ids grow in the order of the arrays, of which each element is a
 -- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
 -- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
 -- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request.
@@ -8,11 +8,10 @@
 -- transaction may go on for long, as it commits.
 --
 -- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
--- when they were stored: null where cluster-init has not recorded the partition count. Ids and partitions are null where they are
--- those that were given, which holds for all that came without an Idempotency-Key. What became of others is told by their
--- number, from 0, in [number, when, what]: repeated, where their key was used before, by the same request: then id, partition and
--- time are those of that time; reused, by another one; or in flight, where another call is about to use it: then nothing is known
--- of that yet, and nothing is stored.
+-- when they were stored: null where cluster-init has not recorded the partition count. Others is null where all of them were
+-- stored now. What became of those that were not is told by their number, from 0, in [number, when, what]: repeated, where their key
+-- was used before, by the same request: then id, partition and time are those of that time; reused, by another one; or in flight,
+-- where another call is about to use it: then nothing is known of that yet, and nothing is stored.
 --
 -- Locks: an advisory lock for each key, none of which it waits for, so that it never waits for another call's row either (but for
 -- one that is over and just being removed). A key that is found is locked as well, so that it is there to be read; others that are
@@ -26,7 +25,6 @@ CREATE OR REPLACE FUNCTION insert_tasks(
 #variable_conflict use_column
 DECLARE
   at CONSTANT timestamptz := date_trunc('milliseconds', now());
-  reserved CONSTANT boolean := ids IS NOT NULL;
   -- When each is due by its submitter; null: now.
   times timestamptz[];
   busy text[];
@@ -42,10 +40,11 @@ BEGIN
       SELECT nextval('task_id_seq') AS id, u.key FROM unnest(names, keys) AS u (name, key)
     ) AS i
     CROSS JOIN cluster_meta m;
+    IF ids IS NULL THEN
+      RETURN;
+    END IF;
   END IF;
-  IF ids IS NULL THEN
-    RETURN;
-  END IF;
+  created_ms := epoch_ms(at);
 
   IF cardinality(once) > 0 THEN
     SELECT coalesce(array_agg(o.key), '{}') INTO busy
@@ -75,47 +74,39 @@ BEGIN
     ));
   END IF;
 
-  -- The arrays are read by the target list, as FROM writes each into a table of its own first: 7 % of a call of 1,000.
-  IF cardinality(scheduled_ms) + cardinality(delays_ms) + cardinality(more) + cardinality(once) = 0 THEN
-    -- As most are: all of them are stored, and due.
-    INSERT INTO task (id, partition_id, name, key, payload, scheduled_at, due_at, created_at)
-    SELECT unnest(ids), unnest(places), unnest(names), unnest(keys), unnest(payloads)::json, at, at, at;
-    waiting := places;
-    next_due := at;
-  ELSE
-    IF cardinality(scheduled_ms) + cardinality(delays_ms) > 0 THEN
-      SELECT array_agg(CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
-                            ELSE at + g.delay_ms * interval '1 millisecond' END ORDER BY g.ordinal)
-      INTO times
-      FROM unnest(names, scheduled_ms, delays_ms) WITH ORDINALITY AS g (name, scheduled_ms, delay_ms, ordinal);
-    END IF;
-    INSERT INTO task (
-      id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
-    )
-    SELECT i.id, i.place, i.name, i.key, i.payload::json,
-           i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
-           CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
-           coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
-           i.scheduled_at, greatest(i.scheduled_at, at), at
-    FROM (
-      SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more, coalesce(g.scheduled_at, at) AS scheduled_at
-      FROM (
-        SELECT unnest(ids) AS id, unnest(places) AS place, unnest(names) AS name, unnest(keys) AS key, unnest(payloads) AS payload,
-               unnest(times) AS scheduled_at, unnest(more) AS more, unnest(once) AS once
-      ) AS g
-      WHERE g.once IS NULL OR g.once = ANY (won)
-    ) AS i;
-    SELECT array_agg(n.place) FILTER (WHERE n.soon AND NOT n.serial), min(n.due_at) FILTER (WHERE n.soon AND NOT n.serial),
-           array_agg(n.place) FILTER (WHERE n.serial), array_agg(n.key) FILTER (WHERE n.serial)
-    INTO waiting, next_due, line_partitions, line_keys
-    FROM (
-      SELECT g.place, g.key, coalesce((g.more::jsonb -> 'serial')::boolean, false) AS serial, due_at,
-             due_at <= now() + interval '5 seconds' AS soon
-      FROM unnest(places, keys, times, more, once) AS g (place, key, scheduled_at, more, once),
-           LATERAL (SELECT greatest(g.scheduled_at, at) AS due_at) AS d
-      WHERE g.once IS NULL OR g.once = ANY (won)
-    ) AS n;
+  IF cardinality(scheduled_ms) + cardinality(delays_ms) > 0 THEN
+    SELECT array_agg(CASE WHEN g.scheduled_ms IS NOT NULL THEN from_epoch_ms(g.scheduled_ms)
+                          ELSE at + g.delay_ms * interval '1 millisecond' END ORDER BY g.ordinal)
+    INTO times
+    FROM unnest(names, scheduled_ms, delays_ms) WITH ORDINALITY AS g (name, scheduled_ms, delay_ms, ordinal);
   END IF;
+  -- The arrays are read by the target list, as FROM writes each into a table of its own first: 7 % of a call of 1,000.
+  INSERT INTO task (
+    id, partition_id, name, key, payload, policy, priority, tags, serial, blocked, scheduled_at, due_at, created_at
+  )
+  SELECT i.id, i.place, i.name, i.key, i.payload::json,
+         i.more -> 'policy', coalesce((i.more -> 'priority')::smallint, 0),
+         CASE WHEN i.more ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(i.more -> 'tags')) END,
+         coalesce((i.more -> 'serial')::boolean, false), nullif((i.more -> 'serial')::boolean, false),
+         i.scheduled_at, greatest(i.scheduled_at, at), at
+  FROM (
+    SELECT g.id, g.place, g.name, g.key, g.payload, g.more::jsonb AS more, coalesce(g.scheduled_at, at) AS scheduled_at
+    FROM (
+      SELECT unnest(ids) AS id, unnest(places) AS place, unnest(names) AS name, unnest(keys) AS key, unnest(payloads) AS payload,
+             unnest(times) AS scheduled_at, unnest(more) AS more, unnest(once) AS once
+    ) AS g
+    WHERE g.once IS NULL OR g.once = ANY (won)
+  ) AS i;
+  SELECT array_agg(n.place) FILTER (WHERE n.soon AND NOT n.serial), min(n.due_at) FILTER (WHERE n.soon AND NOT n.serial),
+         array_agg(n.place) FILTER (WHERE n.serial), array_agg(n.key) FILTER (WHERE n.serial)
+  INTO waiting, next_due, line_partitions, line_keys
+  FROM (
+    SELECT g.place, g.key, coalesce((g.more::jsonb -> 'serial')::boolean, false) AS serial, due_at,
+           due_at <= now() + interval '5 seconds' AS soon
+    FROM unnest(places, keys, times, more, once) AS g (place, key, scheduled_at, more, once),
+         LATERAL (SELECT greatest(g.scheduled_at, at) AS due_at) AS d
+    WHERE g.once IS NULL OR g.once = ANY (won)
+  ) AS n;
   IF line_keys IS NOT NULL AND lines_at_commit THEN
     INSERT INTO line_change (partition_id, key)
     SELECT l.partition_id, l.key FROM unnest(line_partitions, line_keys) AS l (partition_id, key)
@@ -129,11 +120,9 @@ BEGIN
     PERFORM notify_task_due(waiting, next_due);
   END IF;
 
-  created_ms := epoch_ms(at);
-  others := '[]';
   IF won IS NOT NULL THEN
     SELECT array_agg(r.id ORDER BY r.ordinal), array_agg(r.place ORDER BY r.ordinal),
-           coalesce(jsonb_agg(jsonb_build_array(r.ordinal - 1, epoch_ms(r.created_at), r.what)) FILTER (WHERE r.what <> 'stored'), '[]')
+           jsonb_agg(jsonb_build_array(r.ordinal - 1, epoch_ms(r.created_at), r.what)) FILTER (WHERE r.what <> 'stored')
     INTO ids, places, others
     FROM (
       SELECT o.ordinal, coalesce(k.task_ids[o.number], o.id) AS id, coalesce(k.partition_ids[o.number], o.place) AS place,
@@ -146,8 +135,5 @@ BEGIN
       ) AS o
       LEFT JOIN idempotency_key k ON k.key = o.once AND o.once <> ALL (won)
     ) AS r;
-  ELSIF reserved THEN
-    ids := NULL;
-    places := NULL;
   END IF;
 END $$;

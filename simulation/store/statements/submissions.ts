@@ -54,7 +54,7 @@ export const insertTasks: SqlStatement<
     ids: number[] | null;
     places: number[] | null;
     created_ms: number;
-    others: [number, number, string][];
+    others: [number, number, string][] | null;
   }
 > = {
   name: 'insert-tasks',
@@ -130,18 +130,35 @@ export const insertTasks: SqlStatement<
         what: k.fingerprint === fingerprint ? 'repeated' : 'reused',
       };
     });
-    const asReserved = reserved !== null && keysAsked.size === 0;
+    const others = became.flatMap(({ createdAt: at, what }, index): [number, number, string][] =>
+      what === 'stored' ? [] : [[index, epochMs(at), what]],
+    );
+    const asReserved = reserved !== null && others.length === 0;
     return [
       {
         ids: asReserved ? null : became.map(({ id }) => id),
         places: asReserved ? null : became.map(({ partitionId }) => partitionId),
         created_ms: epochMs(createdAt),
-        others: became.flatMap(({ createdAt: at, what }, index): [number, number, string][] =>
-          what === 'stored' ? [] : [[index, epochMs(at), what]],
-        ),
+        others: others.length === 0 ? null : others,
       },
     ];
   },
+};
+
+/** insert-usual.sql */
+export const insertUsual: SqlStatement<
+  [
+    names: string[],
+    keys: (string | null)[],
+    payloads: string,
+    reserved: number[] | null,
+    reservedPlaces: number[] | null,
+  ],
+  { ids: number[] | null; places: number[] | null; created_ms: number }
+> = {
+  name: 'insert-usual',
+  execute: (x, names, keys, payloads, reserved, reservedPlaces) =>
+    insertTasks.execute(x, names, keys, payloads, [], [], [], 0, [], [], reserved, reservedPlaces),
 };
 
 /** Those that have been over for longest. */
