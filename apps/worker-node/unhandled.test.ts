@@ -25,8 +25,8 @@ it('tasks without a handler are counted, and told of when that changes, or now a
   await unhandled.runOnce();
   await unhandled.runOnce();
   expect(said).toEqual([
-    'Events wait for a handler that this worker does not have: until it is replaced by one that has, or their partitions ' +
-      'go to one by a required tag; all workers should have the same handlers',
+    'Events wait for a handler that this worker does not have: until it is replaced by one that has, or a tag is ' +
+      'required that only workers with the handler carry; all should have the same',
   ]);
   await clock.advance(600_000);
   await unhandled.runOnce();

@@ -6,7 +6,7 @@ export const UNHANDLED_LOOK_MS = 30_000;
 /** Said anew so often though nothing has changed. */
 const SAY_MS = 600_000;
 const REMEDY =
-  'until it is replaced by one that has, or their partitions go to one by a required tag; all workers should have the same handlers';
+  'until it is replaced by one that has, or a tag is required that only workers with the handler carry; all should have the same';
 
 export interface UnhandledOptions {
   readonly store: Pick<ExecutionStore, 'unhandled'>;

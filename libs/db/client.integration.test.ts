@@ -4,7 +4,7 @@ import { createTestDatabase } from '../testing/postgres.ts';
 import type { TestDatabase } from '../testing/postgres.ts';
 import { createPool, inTransaction, withConnection } from './client.ts';
 
-describe('where the database has isolation levels of its own', () => {
+describe('where the database has settings of its own', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -28,6 +28,15 @@ describe('where the database has isolation levels of its own', () => {
     await beside.end();
     const pool = createPool({ url: database.url, applicationName: 'x', size: 1 });
     expect(await isolation(pool)).toEqual([{ level: 'read committed' }]);
+    await pool.end();
+  });
+
+  it('and none of a pool is compiled for each execution', async () => {
+    await withConnection(database.url, (client) =>
+      client.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET jit = on`),
+    );
+    const pool = createPool({ url: database.url, applicationName: 'x', size: 1 });
+    expect((await pool.query(`SELECT current_setting('jit') AS jit`)).rows).toEqual([{ jit: 'off' }]);
     await pool.end();
   });
 

@@ -17,8 +17,8 @@ interface Inserted {
   readonly places: number[] | null;
   /** Null before cluster-init. */
   readonly created_ms: number | null;
-  /** None, or null: all were stored. */
-  readonly others?: [number: number, createdMs: number, what: 'repeated' | NotStored][] | null;
+  /** Of insert-tasks. */
+  readonly others?: [number: number, createdMs: number, what: 'repeated' | NotStored][];
 }
 
 /** What reserve-ids returns. */
@@ -37,7 +37,7 @@ export async function insertTasks(
   shardFrom: number,
 ): Promise<StoredTask[]> {
   const stored = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, shardFrom);
-  invariant(areStored(stored), 'insert_tasks stores whatever has no Idempotency-Key');
+  invariant(areStored(stored), 'whatever has no Idempotency-Key is stored');
   return stored;
 }
 
@@ -81,7 +81,8 @@ async function insert(
   const isUsual = [scheduledMs, delaysMs, more, keys].every(({ length }) => length === 0);
   const unusual = [numbers(scheduledMs), numbers(delaysMs), more, keepMs, keys, fingerprints];
   const [row] = await run<Inserted & object>(db, isUsual ? insertUsual : insertTasksStatement, [
-    ...[...usual, ...(isUsual ? [] : unusual)],
+    ...usual,
+    ...(isUsual ? [] : unusual),
     ...[reserved && numbers(reserved.ids), reserved && numbers(reserved.places)],
   ]);
   const createdMs = row?.created_ms ?? null;
@@ -89,7 +90,7 @@ async function insert(
   const { ids = null, places = null } = row.ids ? row : (reserved ?? {});
   invariant(
     ids?.length === tasks.length && places?.length === tasks.length,
-    'insert_tasks returns an id and a partition a task',
+    'each task that is inserted has an id and a partition',
   );
   const others = new Map(row.others?.map(([number, ...other]) => [number, other]));
   return tasks.map((task, number) => {
@@ -99,7 +100,7 @@ async function insert(
     const partitionId = places[number];
     invariant(
       id !== undefined && partitionId !== undefined,
-      'insert_tasks returns an id and a partition a task',
+      'each task that is inserted has an id and a partition',
     );
     const scheduledAtMs = task.scheduledAtMs ?? createdAtMs + (task.delayMs ?? 0);
     return { id, partitionId, scheduledAtMs, createdAtMs };

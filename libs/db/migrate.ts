@@ -1,6 +1,7 @@
 /**
  * Brings a database to the schema of this build: migrations/NNNN-name.sql, in order, each once; then functions/NAME.sql,
- * each in the form it has now. A function whose arguments or result change needs a migration that drops the old one.
+ * each in the form it has now. A function whose arguments or result change needs a migration that drops the old one. What is as usual is
+ * stored without a function: a migration that is to keep earlier builds from storing has to take a column from sql/insert-usual.sql.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';

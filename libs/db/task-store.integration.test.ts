@@ -49,6 +49,33 @@ describe('task store', () => {
       expect((await worker.claim()).tasks.map(({ name }) => name)).toEqual(['first', 'long past']);
     });
 
+    it.each([1, 3, 150])('stores %i as usual as it stores them beside what is not', async (count) => {
+      const usual = Array.from({ length: count }, (_, index) => ({
+        ...{ name: `n${index}`, key: index % 2 === 0 ? null : `schlüssel ${index}`, scheduledAtMs: null },
+        payload: { lines: 'a\nb', index },
+      }));
+      await database.tasks.insert(usual);
+      await database.tasks.insert([
+        ...usual,
+        { name: 'urgent', key: null, payload: null, scheduledAtMs: null, priority: 9 },
+      ]);
+      const { rows } = await database.pool.query<{ id: string; task: Record<string, unknown> }>(
+        `SELECT id, to_jsonb(task) - '{id,scheduled_at,due_at,created_at}'::text[] ||
+           jsonb_build_object('partition_id', partition_id = partition_of(coalesce(key, id::text), 64),
+                              'now', scheduled_at = created_at AND due_at = created_at) AS task
+         FROM task ORDER BY id`,
+      );
+      const stored = rows.map(({ task }) => task);
+      expect(stored.slice(0, count)).toEqual(stored.slice(count, -1));
+      expect(stored[0]).toMatchObject({
+        name: 'n0',
+        key: null,
+        payload: usual[0]?.payload,
+        partition_id: true,
+        now: true,
+      });
+    });
+
     it('takes a whole batch of a thousand in order', async () => {
       const names = Array.from({ length: 1_000 }, (_, index) => `n${index}`);
       const records = await database.submit(names);

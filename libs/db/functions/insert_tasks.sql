@@ -1,4 +1,5 @@
--- Inserts tasks and wakes the owners of what is due within 5 s; as sql/insert-usual.sql does where nothing is said but names, keys and payloads. Ids grow in the order of the arrays, of which each element is a
+-- Inserts tasks and wakes the owners of what is due within 5 s (sql/insert-usual.sql: where only names, keys and payloads are given).
+-- Ids grow in the order of the arrays, of which each element is a
 -- task's: its key (null: sharded by the id), payload (JSON text), scheduled time (null: so many ms from now; null: now),
 -- and what is not as usual (JSON text of {policy, priority, tags, serial}, each where it is not; null: all is). Of those that are
 -- to be inserted once, once is the Idempotency-Key, which all tasks of one request share, and fingerprint that of the request.
@@ -8,10 +9,10 @@
 -- transaction may go on for long, as it commits.
 --
 -- Returns arrays, since a thousand rows take longer to pass on than to find: the tasks' ids and partitions, in the order given, and
--- when they were stored: null where cluster-init has not recorded the partition count. Others is null where all of them were
--- stored now. What became of those that were not is told by their number, from 0, in [number, when, what]: repeated, where their key
--- was used before, by the same request: then id, partition and time are those of that time; reused, by another one; or in flight,
--- where another call is about to use it: then nothing is known of that yet, and nothing is stored.
+-- when they were stored: null where cluster-init has not recorded the partition count. What became of those that
+-- were not stored now is told by their number, from 0, in [number, when, what]: repeated, where their key was used before, by the same
+-- request: then id, partition and time are those of that time; reused, by another one; or in flight, where another call is about to
+-- use it: then nothing is known of that yet, and nothing is stored.
 --
 -- Locks: an advisory lock for each key, none of which it waits for, so that it never waits for another call's row either (but for
 -- one that is over and just being removed). A key that is found is locked as well, so that it is there to be read; others that are
@@ -120,9 +121,10 @@ BEGIN
     PERFORM notify_task_due(waiting, next_due);
   END IF;
 
+  others := '[]';
   IF won IS NOT NULL THEN
     SELECT array_agg(r.id ORDER BY r.ordinal), array_agg(r.place ORDER BY r.ordinal),
-           jsonb_agg(jsonb_build_array(r.ordinal - 1, epoch_ms(r.created_at), r.what)) FILTER (WHERE r.what <> 'stored')
+           coalesce(jsonb_agg(jsonb_build_array(r.ordinal - 1, epoch_ms(r.created_at), r.what)) FILTER (WHERE r.what <> 'stored'), '[]')
     INTO ids, places, others
     FROM (
       SELECT o.ordinal, coalesce(k.task_ids[o.number], o.id) AS id, coalesce(k.partition_ids[o.number], o.place) AS place,

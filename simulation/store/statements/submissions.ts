@@ -54,7 +54,7 @@ export const insertTasks: SqlStatement<
     ids: number[] | null;
     places: number[] | null;
     created_ms: number;
-    others: [number, number, string][] | null;
+    others: [number, number, string][];
   }
 > = {
   name: 'insert-tasks',
@@ -139,7 +139,7 @@ export const insertTasks: SqlStatement<
         ids: asReserved ? null : became.map(({ id }) => id),
         places: asReserved ? null : became.map(({ partitionId }) => partitionId),
         created_ms: epochMs(createdAt),
-        others: others.length === 0 ? null : others,
+        others,
       },
     ];
   },
