@@ -63,7 +63,7 @@ export const peer: Peer = {
       const client = new pg.Client({ connectionString: url });
       await client.connect();
       // As on the project's own connections.
-      await client.query('SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off');
+      await client.query('SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off');
       return client;
     };
     const [claiming, finishing] = await Promise.all([connect(), connect()]);

@@ -31,19 +31,19 @@ describe('where the database has settings of its own', () => {
     await pool.end();
   });
 
-  it('and none of a pool is compiled for each execution', async () => {
+  it('so does each of a migration', async () => {
+    const within = await withConnection(database.url, (client) =>
+      inTransaction(client, () => isolation(client)),
+    );
+    expect(within).toEqual([{ level: 'read committed' }]);
+  });
+
+  it('no statement of a pool is compiled for each execution', async () => {
     await withConnection(database.url, (client) =>
       client.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET jit = on`),
     );
     const pool = createPool({ url: database.url, applicationName: 'x', size: 1 });
     expect((await pool.query(`SELECT current_setting('jit') AS jit`)).rows).toEqual([{ jit: 'off' }]);
     await pool.end();
-  });
-
-  it('so does each of a migration', async () => {
-    const within = await withConnection(database.url, (client) =>
-      inTransaction(client, () => isolation(client)),
-    );
-    expect(within).toEqual([{ level: 'read committed' }]);
   });
 });

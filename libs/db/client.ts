@@ -34,7 +34,7 @@ const sessionSettings = (statementTimeoutMs: number) => ({
   // Made while the tables were small, a plan is kept while they grow: never one that reads a table from end to end.
   enable_seqscan: 'off',
   // Before Postgres 18, reading a table from end to end where nothing else can be done counts as 10^10 then, and what costs so much
-  // was compiled for each execution: 160 ms for an INSERT of 1 (Postgres 15).
+  // was compiled for each execution: 160 ms for the INSERT of one task (Postgres 15).
   jit: 'off',
 });
 
