@@ -21,6 +21,7 @@ import type {
   StoredTask,
   TaskStore,
 } from '../db/stores.ts';
+import { systemClock } from '../runtime/system.ts';
 import { eventually } from './eventually.ts';
 import { createTestDatabase } from './postgres.ts';
 import type { TestDatabase } from './postgres.ts';
@@ -96,7 +97,7 @@ export class DatabaseUnderTest {
     this.#database = database;
     this.url = database.url;
     this.pool = this.#openPool('test');
-    this.tasks = postgresTaskStore({ db: this.pool });
+    this.tasks = postgresTaskStore({ db: this.pool, clock: systemClock });
   }
 
   static async start({ partitions = 4 } = {}): Promise<DatabaseUnderTest> {
@@ -144,7 +145,7 @@ export class DatabaseUnderTest {
     inside.held = worker.held;
     return {
       worker: inside,
-      tasks: postgresTaskStore({ db: client }),
+      tasks: postgresTaskStore({ db: client, clock: systemClock }),
       client,
       async commit() {
         await client.query('COMMIT');

@@ -21,7 +21,7 @@ import { clearSessions, endSession, renewSessions } from './statements/sessions.
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
 import * as steering from './statements/steering.ts';
-import { insertTasks, insertUsual, reserveIds } from './statements/submissions.ts';
+import { insertTasks, insertUsual } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
@@ -56,7 +56,6 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
     removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession, clearSessions],
     ...[
-      reserveIds,
       insertUsual,
       insertTasks,
       steering.removeTask,
@@ -89,13 +88,16 @@ export function simulatedStores(options: {
   });
 }
 
+/** What is reserved stays so: the real clock is none of the simulation's. */
+export const STANDING = { monotonicMs: () => 0 };
+
 /**
  * The stores above `run`.
- * @param shardFrom as in libs/db/postgres-task-store.ts; where it is not given, the database shards all tasks
+ * @param reserveFrom as in libs/db/postgres-task-store.ts; where it is not given, no ids are reserved
  */
 export function storesOn(
   run: Run,
-  shardFrom = Infinity,
+  reserveFrom = Infinity,
 ): {
   tasks: TaskStore;
   ownership: OwnershipStore;
@@ -118,7 +120,7 @@ export function storesOn(
   const readMeta = () => run(reads.readMeta);
   return {
     tasks: {
-      ...postgresTaskStore({ db, shardFrom }),
+      ...postgresTaskStore({ db, clock: STANDING, reserveFrom }),
       readMeta,
       get: (id) => run(reads.getTask(id)),
       cluster: () => readCluster(run),
