@@ -47,6 +47,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
       claimTasks,
       finishTasks,
       recoverTasks,
+      reads.readMeta,
       reads.peekDue,
       reads.runningTasks,
       reads.taskPayloads,
@@ -117,18 +118,13 @@ export function storesOn(
   };
   // The one method that libs/db/statement.ts calls.
   const db = { query } as unknown as Database;
-  const readMeta = () => run(reads.readMeta);
   return {
     tasks: {
       ...postgresTaskStore({ db, clock: STANDING, reserveFrom }),
-      readMeta,
       get: (id) => run(reads.getTask(id)),
       cluster: () => readCluster(run),
-      async ping() {
-        await readMeta();
-      },
     },
-    ownership: { ...postgresOwnershipStore({ db }), readMeta },
+    ownership: postgresOwnershipStore({ db }),
     execution: postgresExecutionStore({ db }),
   };
 }

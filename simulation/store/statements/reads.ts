@@ -120,10 +120,11 @@ export const taskPayloads: SqlStatement<
   },
 };
 
-export const readMeta: StatementFn<ClusterMeta> = {
+/** read-meta.sql */
+export const readMeta: SqlStatement<[], ClusterMeta> = {
   name: 'read-meta',
   *execute({ transaction: { uid, partitions } }) {
-    return { uid, partitions };
+    return [{ uid, partitions }];
   },
 };
 

@@ -1,0 +1,2 @@
+-- What the cluster is; no row before cluster-init.
+SELECT uid, partitions FROM cluster_meta
