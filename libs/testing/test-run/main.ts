@@ -20,6 +20,11 @@ const INTEGRATION = { args: ['--maxWorkers=3'] };
 /** Tests that know of no ZooKeeper, or only of the embedded one: they are the same on a real one. */
 const WITHOUT_ZOOKEEPER = ['apps/scheduler-api/**', 'libs/db/**', 'libs/embedded/**', 'simulation/**'];
 
+/** What happens in them to the cluster's ZooKeeper, the others show. */
+const ABOUT_TASKS = ['test/e2e/steering.test.ts', 'test/e2e/own-handlers.test.ts'];
+
+const exclude = (globs: readonly string[]) => globs.map((glob) => `--exclude=${glob}`);
+
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 
@@ -73,9 +78,9 @@ async function planFull(): Promise<Plan> {
     servers: `${POSTGRES}; ${description}; ${containers}`,
     steps: [
       suite('integration tests, real ZooKeeper', 'integration', {
-        args: [...INTEGRATION.args, ...WITHOUT_ZOOKEEPER.map((glob) => `--exclude=${glob}`)],
+        args: [...INTEGRATION.args, ...exclude(WITHOUT_ZOOKEEPER)],
       }),
-      suite('end-to-end tests, real ZooKeeper', 'e2e'),
+      suite('end-to-end tests, real ZooKeeper', 'e2e', { args: exclude(ABOUT_TASKS) }),
       vitest('claims beside a million rows', 'integration', {
         args: ['claim-cost'],
         env: { TEST_ZOOKEEPER: 'embedded', CLAIM_COST_ROWS: '1000000' },
