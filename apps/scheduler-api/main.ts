@@ -27,12 +27,7 @@ await runAppProcess('scheduler-api', async (life) => {
     // Half of the connections are for everybody else.
     bulkWriters: Math.min(API_LIMITS.bulkWriters, Math.ceil(DATABASE_POOL_SIZE / 2)),
   };
-  const api = buildApp({
-    store: postgresTaskStore({ db: pool, clock: systemClock }),
-    clock: systemClock,
-    logger,
-    limits,
-  });
+  const api = buildApp({ store: postgresTaskStore({ db: pool }), clock: systemClock, logger, limits });
   life.onClose('the HTTP server', () => api.close());
   logger.info(`listening on ${await listen(api, HOST, PORT)}`);
   if (!stopping.aborted) await once(stopping, 'abort');

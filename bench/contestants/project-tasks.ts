@@ -1,10 +1,9 @@
 /** The project's own task table, as its API fills it and its workers leave it. */
 import pg from 'pg';
+import type { Database } from '../../libs/db/client.ts';
 import { inTransaction, withConnection } from '../../libs/db/client.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
 import { numbers } from '../../libs/db/statement.ts';
-import type { TaskStore } from '../../libs/db/stores.ts';
-import { systemClock } from '../../libs/runtime/system.ts';
 import type { Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
 
@@ -18,14 +17,13 @@ const POOL_SIZE = 32;
 /** A client of a database that cluster-init, or `install`, has made. */
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
   const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
-  const pooled = postgresTaskStore({ db: pool, clock: systemClock });
   const add = (
-    store: TaskStore,
+    db: Database,
     samples: readonly number[],
     scheduledAtMs: (sample: number) => number | undefined,
     sleepMs?: number,
   ) =>
-    store.insert(
+    postgresTaskStore({ db }).insert(
       samples.map((sample) => ({
         name: sleepMs === undefined ? NAME : SLEEPING,
         key: null,
@@ -44,16 +42,15 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
       // In one transaction: workers that run already see all of them at once.
       await withConnection(url, (client) =>
         inTransaction(client, async () => {
-          const store = postgresTaskStore({ db: client, clock: systemClock });
           for (const samples of groups(all, 5_000)) {
-            const records = await add(store, samples, dueAtMs, sleepMs);
+            const records = await add(client, samples, dueAtMs, sleepMs);
             lowest ||= records[0]?.id ?? 0;
           }
         }),
       );
     },
     async submit(sample) {
-      await add(pooled, [sample], () => undefined);
+      await add(pool, [sample], () => undefined);
     },
     /** Not as the API does it, but as little as it could: partitions by number, nobody notified. */
     async submitMany(samples) {

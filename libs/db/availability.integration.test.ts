@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AS_NEW } from '../testing/as-new.ts';
 import { createTestDatabase, startPrivatePostgres } from '../testing/postgres.ts';
 import type { PrivatePostgres, TestDatabase } from '../testing/postgres.ts';
-import { systemClock } from '../runtime/system.ts';
 import { bootstrapDatabase } from './bootstrap.ts';
 import { createPool, workerApplicationName } from './client.ts';
 import { migrate } from './migrate.ts';
@@ -32,7 +31,7 @@ describe('a database that is away', () => {
       size: 2,
       onIdleError: (error) => idleErrors.push(error),
     });
-    const tasks = postgresTaskStore({ db, clock: systemClock });
+    const tasks = postgresTaskStore({ db });
     await tasks.ping();
     const [acknowledged] = await tasks.insert([NEW_TASK]);
 
@@ -58,7 +57,7 @@ describe('a database that is away', () => {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
     const db = createPool({ url: `postgres://x@127.0.0.1:${port}/x`, applicationName: 'x', size: 1 });
-    await expect(postgresTaskStore({ db, clock: systemClock }).ping()).rejects.toThrow(StoreUnavailableError);
+    await expect(postgresTaskStore({ db }).ping()).rejects.toThrow(StoreUnavailableError);
     for (const socket of sockets) socket.destroy();
     silent.close();
     await db.end();
@@ -68,7 +67,7 @@ describe('a database that is away', () => {
     const url = new URL(postgres.url);
     url.password = 'wrong';
     const db = createPool({ url: url.href, applicationName: 'x', size: 1 });
-    await expect(postgresTaskStore({ db, clock: systemClock }).ping()).rejects.toThrow(StoreUnavailableError);
+    await expect(postgresTaskStore({ db }).ping()).rejects.toThrow(StoreUnavailableError);
     await db.end();
   });
 });
@@ -88,7 +87,7 @@ describe('a database that is there', () => {
   it.each(['empty', 'migrated'])('but only %s says that cluster-init has not been', async (state) => {
     const { url } = state === 'empty' ? empty : database;
     const db = createPool({ url, applicationName: 'x', size: 1 });
-    const tasks = postgresTaskStore({ db, clock: systemClock });
+    const tasks = postgresTaskStore({ db });
     await expect(tasks.readMeta()).rejects.toThrow(StoreNotInitialisedError);
     await expect(tasks.ping()).rejects.toThrow(StoreNotInitialisedError);
     await expect(tasks.insert([NEW_TASK])).rejects.toThrow(StoreNotInitialisedError);

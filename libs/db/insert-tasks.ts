@@ -1,12 +1,12 @@
 import { invariant } from '../core/invariant.ts';
 import { partitionOf } from '../core/partition.ts';
 import type { Database } from './client.ts';
-import type { IdsAhead, ReservedIds } from './ids-ahead.ts';
 import { notInitialised } from './pg-errors.ts';
-import { loadStatement, numbers, run } from './statement.ts';
+import { loadStatement, numbers, run, runForOne } from './statement.ts';
 import { InvalidInputError } from './stores.ts';
 import type { NewTask, NotStored, StoredTask, TaskOnce } from './stores.ts';
 
+const reserveIds = loadStatement('reserve-ids');
 const insertUsual = loadStatement('insert-usual');
 const insertTasksStatement = loadStatement('insert-tasks');
 
@@ -17,35 +17,41 @@ interface Inserted {
   readonly places: number[] | null;
   /** Null before cluster-init. */
   readonly created_ms: number | null;
-  /** Null: none was asked for. */
-  readonly next_first: number | null;
-  /** Null: next_first and those that follow. */
-  readonly next_ids: number[] | null;
-  readonly partitions: number | null;
   /** Of insert-tasks. */
   readonly others?: [number: number, createdMs: number, what: 'repeated' | NotStored][];
 }
 
+/** What reserve-ids returns. */
+interface Reserved {
+  readonly first: number;
+  /** Null: first and those that follow. */
+  readonly ids: number[] | null;
+  /** Null before cluster-init. */
+  readonly partitions: number | null;
+}
+
+/** @param shardFrom from how many tasks on their partitions are computed here */
 export async function insertTasks(
   db: Database,
   tasks: readonly NewTask[],
-  ahead: IdsAhead,
+  shardFrom: number,
 ): Promise<StoredTask[]> {
-  const stored = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, ahead);
+  const stored = await insert(db, tasks, { keys: [], fingerprints: [], keepMs: 0 }, shardFrom);
   invariant(areStored(stored), 'whatever has no Idempotency-Key is stored');
   return stored;
 }
 
+/** @param shardFrom from how many tasks on their partitions are computed here */
 export function insertTasksOnce(
   db: Database,
   asked: readonly TaskOnce[],
   keepMs: number,
-  ahead: IdsAhead,
+  shardFrom: number,
 ): Promise<(StoredTask | NotStored)[]> {
   const tasks = asked.map(({ task }) => task);
   const keys = asked.map(({ once }) => once && once.key);
   const fingerprints = asked.map(({ once }) => once && once.fingerprint);
-  return insert(db, tasks, { keys, fingerprints, keepMs }, ahead);
+  return insert(db, tasks, { keys, fingerprints, keepMs }, shardFrom);
 }
 
 function areStored(all: readonly (StoredTask | NotStored)[]): all is StoredTask[] {
@@ -62,12 +68,10 @@ async function insert(
   db: Database,
   tasks: readonly NewTask[],
   { keys, fingerprints, keepMs }: IdempotencyKeys,
-  ahead: IdsAhead,
+  shardFrom: number,
 ): Promise<(StoredTask | NotStored)[]> {
   if (tasks.length === 0) return [];
-  const reserved = ahead.take(tasks.length);
-  const given = reserved && { ids: reserved.ids, places: placesOf(tasks, reserved) };
-  const next = ahead.wanted(tasks.length, reserved);
+  const reserved = tasks.length < shardFrom ? null : await reserve(db, tasks);
   // JSON.stringify writes no line breaks; in an array each quotation mark would be escaped, and unescaped once more.
   const payloads = tasks.map(({ payload, payloadText = toJsonText(payload) }) => payloadText).join('\n');
   const usual = [tasks.map(({ name }) => name), column(tasks, ({ key }) => key), payloads];
@@ -79,18 +83,11 @@ async function insert(
   const [row] = await run<Inserted & object>(db, isUsual ? insertUsual : insertTasksStatement, [
     ...usual,
     ...(isUsual ? [] : unusual),
-    ...[given && numbers(given.ids), given && numbers(given.places), next],
-  ]).catch((error: unknown) => {
-    // Another server may answer next, one that has not heard of these reservations.
-    ahead.clear();
-    throw error;
-  });
+    ...[reserved && numbers(reserved.ids), reserved && numbers(reserved.places)],
+  ]);
   const createdMs = row?.created_ms ?? null;
   if (row === undefined || createdMs === null) throw notInitialised();
-  const { next_first: first, next_ids: nextIds, partitions } = row;
-  if (first !== null && partitions !== null)
-    ahead.put({ ids: nextIds ?? Array.from({ length: next }, (_, number) => first + number), partitions });
-  const { ids = null, places = null } = row.ids ? row : (given ?? {});
+  const { ids = null, places = null } = row.ids ? row : (reserved ?? {});
   invariant(
     ids?.length === tasks.length && places?.length === tasks.length,
     'each task that is inserted has an id and a partition',
@@ -110,8 +107,21 @@ async function insert(
   });
 }
 
-function placesOf(tasks: readonly NewTask[], { ids, partitions }: ReservedIds): number[] {
-  return tasks.map(({ key }, number) => partitionOf(key ?? String(ids[number]), partitions));
+/**
+ * The hash is a quarter of what an INSERT takes, in PL/pgSQL; here it takes a quarter of that, and of processes like this one
+ * there may be several.
+ * @returns the ids that tasks are to have, and their partitions
+ */
+async function reserve(
+  db: Database,
+  tasks: readonly NewTask[],
+): Promise<{ readonly ids: readonly number[]; readonly places: readonly number[] }> {
+  const reserved = await runForOne<Reserved & object>(db, reserveIds, [tasks.length]);
+  const { first, partitions } = reserved;
+  if (partitions === null) throw notInitialised();
+  const ids = reserved.ids ?? tasks.map((_, number) => first + number);
+  const places = tasks.map(({ key }, number) => partitionOf(key ?? String(ids[number]), partitions));
+  return { ids, places };
 }
 
 /** Of each task; empty where it is null of all, as an array of nulls is as good and takes its time to be written and read. */

@@ -1,10 +1,8 @@
 import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
-import type { Clock } from '../core/clock.ts';
 import type { Json } from '../core/task.ts';
 import type { Database } from './client.ts';
-import { IdsAhead } from './ids-ahead.ts';
 import { insertTasks, insertTasksOnce, toJsonText } from './insert-tasks.ts';
 import { storeErrors } from './pg-errors.ts';
 import { readMeta } from './read-meta.ts';
@@ -19,27 +17,25 @@ const retryTask = loadStatement('retry-task');
 const runTask = loadStatement('run-task');
 const patchTask = loadStatement('patch-task');
 
-/** A few at a time gain nothing by it, and what is stored alone would leave a gap. */
-const RESERVE_FROM = 32;
+/** From how many tasks in one statement on a round trip more takes less than their partitions would. */
+const SHARD_FROM = 100;
 
 /** Workers gone for longer, and owning nothing, are no news any more. */
 const SHOW_DEAD_WORKERS = sql`interval '5 minutes'`;
 
 export interface TaskStoreOptions {
   readonly db: Database;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** From how many tasks in one statement on it reserves ids for the next, whose partitions are then computed here. */
-  readonly reserveFrom?: number;
+  /** From how many tasks in one statement on their partitions are computed here, and not by the database. */
+  readonly shardFrom?: number;
 }
 
 /** The scheduler-api's view of the database. `db` stays the caller's to close. */
-export function postgresTaskStore({ db, clock, reserveFrom = RESERVE_FROM }: TaskStoreOptions): TaskStore {
+export function postgresTaskStore({ db, shardFrom = SHARD_FROM }: TaskStoreOptions): TaskStore {
   const orm = drizzle({ client: db });
-  const ahead = new IdsAhead(clock, reserveFrom);
   return {
     readMeta: () => readMeta(db),
-    insert: (tasks) => insertTasks(db, tasks, ahead),
-    insertOnce: (tasks, keepMs) => insertTasksOnce(db, tasks, keepMs, ahead),
+    insert: (tasks) => insertTasks(db, tasks, shardFrom),
+    insertOnce: (tasks, keepMs) => insertTasksOnce(db, tasks, keepMs, shardFrom),
     get: (id) => storeErrors(getTask(orm, id)),
     attempts: (id) => storeErrors(readAttempts(orm, id)),
     remove: (id) => change(db, removeTask, [id]),

@@ -4,7 +4,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../testing/seeded-random.ts';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
-import { systemClock } from '../runtime/system.ts';
 import { createPool } from './client.ts';
 import type { Database } from './client.ts';
 import { postgresExecutionStore } from './postgres-execution-store.ts';
@@ -41,7 +40,7 @@ describe('serial tasks', () => {
           }
         },
       } as unknown as Database;
-      const tasks = postgresTaskStore({ db, clock: systemClock });
+      const tasks = postgresTaskStore({ db });
       const execution = postgresExecutionStore({ db });
       a = await database.worker('a');
       await a.own([0, 1, 2, 3], ++epoch);

@@ -4,9 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { partitionOf } from '../core/partition.ts';
 import { AS_NEW } from '../testing/as-new.ts';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
-import { ManualClock } from '../testing/manual-clock.ts';
 import type { Json } from '../core/task.ts';
-import { postgresTaskStore } from './postgres-task-store.ts';
 import { InvalidInputError } from './stores.ts';
 
 describe('task store', () => {
@@ -107,32 +105,6 @@ describe('task store', () => {
       expect(rows.slice(0, 300).map(({ id, partition }) => [Number(id), partition])).toEqual(
         stored.map((record) => typeof record === 'object' && [record.id, record.partitionId]),
       );
-    });
-
-    it('reserves ids for what follows at once, until an INSERT fails', async () => {
-      const on = { db: database.pool, clock: new ManualClock() };
-      const tasks = postgresTaskStore({ ...on, reserveFrom: 3 });
-      const others = postgresTaskStore({ ...on, reserveFrom: Infinity });
-      const task = (index: number) => ({
-        ...{ name: 'n', key: index % 2 === 0 ? null : `k${index}`, payload: index, scheduledAtMs: null },
-      });
-      const three = [1, 2, 3].map(task);
-      const urgent = three.map((usual) => ({ ...usual, priority: 9 }));
-      const ids = (stored: readonly { readonly id: number }[]) => stored.map(({ id }) => id);
-
-      const first = ids(await tasks.insert(three));
-      const elsewhere = ids(await others.insert([task(4)]));
-      const followed = [await tasks.insert(three), await tasks.insert(urgent)].flatMap(ids);
-      expect(followed).toEqual([3, 4, 5, 6, 7, 8].map((step) => (first[0] ?? 0) + step));
-      expect(elsewhere).toEqual([(first[0] ?? 0) + 9]);
-      const { rows } = await database.pool.query(
-        `SELECT * FROM task WHERE partition_id <> partition_of(coalesce(key, id::text), 64)`,
-      );
-      expect(rows).toEqual([]);
-
-      await expect(tasks.insert([{ ...task(1), name: '\0' }])).rejects.toThrow(InvalidInputError);
-      const newest = ids(await others.insert([task(4)]));
-      expect(Math.min(...ids(await tasks.insert(three)))).toBeGreaterThan(Math.max(...newest));
     });
 
     it.each([

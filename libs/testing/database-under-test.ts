@@ -21,7 +21,6 @@ import type {
   StoredTask,
   TaskStore,
 } from '../db/stores.ts';
-import { systemClock } from '../runtime/system.ts';
 import { eventually } from './eventually.ts';
 import { createTestDatabase } from './postgres.ts';
 import type { TestDatabase } from './postgres.ts';
@@ -97,7 +96,7 @@ export class DatabaseUnderTest {
     this.#database = database;
     this.url = database.url;
     this.pool = this.#openPool('test');
-    this.tasks = postgresTaskStore({ db: this.pool, clock: systemClock });
+    this.tasks = postgresTaskStore({ db: this.pool });
   }
 
   static async start({ partitions = 4 } = {}): Promise<DatabaseUnderTest> {
@@ -145,7 +144,7 @@ export class DatabaseUnderTest {
     inside.held = worker.held;
     return {
       worker: inside,
-      tasks: postgresTaskStore({ db: client, clock: systemClock }),
+      tasks: postgresTaskStore({ db: client }),
       client,
       async commit() {
         await client.query('COMMIT');

@@ -21,7 +21,7 @@ import { clearSessions, endSession, renewSessions } from './statements/sessions.
 import { bind } from './statements/statement.ts';
 import type { SqlStatement } from './statements/statement.ts';
 import * as steering from './statements/steering.ts';
-import { insertTasks, insertUsual } from './statements/submissions.ts';
+import { insertTasks, insertUsual, reserveIds } from './statements/submissions.ts';
 
 /** What becomes of a statement on its way. Each may reject with StoreUnavailableError. */
 export interface Link {
@@ -57,6 +57,7 @@ const STATEMENTS = new Map<string, SqlStatement<unknown[], object>>(
     removeFinished,
     ...[acquirePartitions, releasePartitions, endBlockingBackends, renewSessions, endSession, clearSessions],
     ...[
+      reserveIds,
       insertUsual,
       insertTasks,
       steering.removeTask,
@@ -89,16 +90,13 @@ export function simulatedStores(options: {
   });
 }
 
-/** What is reserved stays so: the real clock is none of the simulation's. */
-export const STANDING = { monotonicMs: () => 0 };
-
 /**
  * The stores above `run`.
- * @param reserveFrom as in libs/db/postgres-task-store.ts; where it is not given, no ids are reserved
+ * @param shardFrom as in libs/db/postgres-task-store.ts; where it is not given, the database shards all tasks
  */
 export function storesOn(
   run: Run,
-  reserveFrom = Infinity,
+  shardFrom = Infinity,
 ): {
   tasks: TaskStore;
   ownership: OwnershipStore;
@@ -120,7 +118,7 @@ export function storesOn(
   const db = { query } as unknown as Database;
   return {
     tasks: {
-      ...postgresTaskStore({ db, clock: STANDING, reserveFrom }),
+      ...postgresTaskStore({ db, shardFrom }),
       get: (id) => run(reads.getTask(id)),
       cluster: () => readCluster(run),
     },

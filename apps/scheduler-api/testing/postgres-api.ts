@@ -14,7 +14,7 @@ export async function startApi(databaseUrl: string, limits: Partial<ApiLimits> =
   onTestFinished(() => pool.end());
   const log: string[] = [];
   const api = buildApp({
-    store: postgresTaskStore({ db: pool, clock: systemClock }),
+    store: postgresTaskStore({ db: pool }),
     clock: systemClock,
     logger: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
     limits,

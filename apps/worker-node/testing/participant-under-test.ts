@@ -174,7 +174,7 @@ export class ParticipantBench {
 
   /** The owners of partitions as Postgres has them, without those that have none. */
   async owners(): Promise<Record<number, string>> {
-    const { partitions } = await postgresTaskStore({ db: this.#pool, clock: systemClock }).cluster();
+    const { partitions } = await postgresTaskStore({ db: this.#pool }).cluster();
     return Object.fromEntries(partitions.flatMap(({ id, owner }) => (owner === null ? [] : [[id, owner]])));
   }
 

@@ -46,7 +46,7 @@ export class Workbench {
   ) {
     this.url = url;
     this.#partitions = partitions;
-    this.tasks = postgresTaskStore({ db: pool, clock: systemClock });
+    this.tasks = postgresTaskStore({ db: pool });
     this.ownership = postgresOwnershipStore({ db: pool });
     this.execution = postgresExecutionStore({ db: pool });
     this.#pool = pool;

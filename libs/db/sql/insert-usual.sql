@@ -1,10 +1,9 @@
 -- Inserts tasks as most are, of which nothing is said but name, key and payload: due now, and as functions/insert_tasks.sql would
 -- insert them. One statement and not a function, as each statement within a function takes its time where nothing has run for a while.
 -- $1 names, $2 keys (null: sharded by the id; may be empty where all are), $3 payloads (a line each), $4 reserved ids and $5 their
--- partitions (null: found here), $6 how many ids to reserve for what is inserted next
--- Returns one row: ids and partitions, where they are not those that were given, and when all were stored; next_first and those that
--- follow it, or where others have taken some of these, next_ids, and how many partitions there are. None where cluster-init has not
--- recorded that.
+-- partitions (null: found here)
+-- Returns one row: ids and partitions, where they are not those that were given, and when all were stored; none where
+-- cluster-init has not recorded the partition count.
 -- Locks: nothing but its own rows; NOTIFY's global lock at commit.
 WITH placed AS MATERIALIZED (
   SELECT coalesce($4::bigint[], i.ids) AS ids, coalesce($5::integer[], i.places) AS places, date_trunc('milliseconds', now()) AS at
@@ -23,10 +22,5 @@ WITH placed AS MATERIALIZED (
   FROM placed
 )
 SELECT CASE WHEN $4::bigint[] IS NULL THEN ids END AS ids, CASE WHEN $4::bigint[] IS NULL THEN places END AS places,
-       epoch_ms(at) AS created_ms, notify_task_due(places, at),
-       next.reserved[1] AS next_first, CASE WHEN next.reserved[$6::integer] - next.reserved[1] >= $6 THEN next.reserved END AS next_ids,
-       CASE WHEN $6 > 0 THEN (SELECT partitions FROM cluster_meta) END AS partitions
-FROM placed CROSS JOIN LATERAL (
-  -- After its own, so that ids grow.
-  SELECT array_agg(nextval('task_id_seq')) AS reserved FROM generate_series(1, $6) WHERE placed.ids IS NOT NULL
-) AS next
+       epoch_ms(at) AS created_ms, notify_task_due(places, at)
+FROM placed

@@ -4,16 +4,7 @@ import { postgresOwnershipStore } from '../../../libs/db/postgres-ownership-stor
 import { postgresTaskStore } from '../../../libs/db/postgres-task-store.ts';
 import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { DatabaseUnderTest } from '../../../libs/testing/database-under-test.ts';
-import { STANDING } from '../stores.ts';
-import {
-  comparable,
-  comparablePayload,
-  inOrder,
-  settingsOf,
-  RESERVE_FROM,
-  TIMES,
-  UnderWay,
-} from './script.ts';
+import { comparable, comparablePayload, inOrder, settingsOf, SHARD_FROM, TIMES, UnderWay } from './script.ts';
 import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
 
 const WITHIN_MS = 20_000;
@@ -21,7 +12,7 @@ const WITHIN_MS = 20_000;
 interface Connection {
   readonly client: pg.Client;
   readonly pid: number;
-  stores: Stores;
+  readonly stores: Stores;
   lost: boolean;
 }
 
@@ -55,9 +46,7 @@ export class RealSide implements Side {
       'SELECT (extract(epoch FROM now()) * 1000)::float8 AS ms',
     );
     this.#beginMs = rows[0]?.ms ?? Number.NaN;
-    // What was reserved before the sequence began anew is forgotten.
-    for (const connection of this.#connections.values()) connection.stores = storesOf(connection.client);
-    await postgresTaskStore({ db: pool, clock: STANDING, reserveFrom: Infinity }).insert(
+    await this.#database.tasks.insert(
       world.tasks.map((_, index) => ({
         name: `t${index + 1}`,
         key: null,
@@ -145,7 +134,12 @@ export class RealSide implements Side {
     // As production plans: see client.ts.
     await client.query(`SET plan_cache_mode = force_generic_plan`);
     const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-    const connection = { client, pid: rows[0]?.pid ?? 0, stores: storesOf(client), lost: false };
+    const stores = {
+      tasks: postgresTaskStore({ db: client, shardFrom: SHARD_FROM }),
+      ownership: postgresOwnershipStore({ db: client }),
+      execution: postgresExecutionStore({ db: client }),
+    };
+    const connection = { client, pid: rows[0]?.pid ?? 0, stores, lost: false };
     client.on('error', () => (connection.lost = true));
     this.#connections.set(by, connection);
     return connection;
@@ -216,12 +210,4 @@ function inCycle(edges: ReadonlyMap<number, readonly number[]>): boolean {
       (next) => next === to || (!seen.has(next) && reaches(next, to, seen.add(next))),
     );
   return [...edges.keys()].some((pid) => reaches(pid, pid, new Set()));
-}
-
-function storesOf(client: pg.Client): Stores {
-  return {
-    tasks: postgresTaskStore({ db: client, clock: STANDING, reserveFrom: RESERVE_FROM }),
-    ownership: postgresOwnershipStore({ db: client }),
-    execution: postgresExecutionStore({ db: client }),
-  };
 }

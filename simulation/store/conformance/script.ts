@@ -137,8 +137,8 @@ export function settingsOf({ tasks, records, owners, sessions, retention = {} }:
   ];
 }
 
-/** From how many tasks at a time on ids are reserved for those that follow. */
-export const RESERVE_FROM = 2;
+/** Tasks that are inserted alone are sharded by the database, others by whoever inserts them. */
+export const SHARD_FROM = 2;
 
 /** The columns of `columns` that are times. */
 export const TIMES = new Set([

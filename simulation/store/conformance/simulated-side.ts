@@ -3,15 +3,7 @@ import { SimulatedDatabase } from '../database.ts';
 import type { StatementFn, Transaction } from '../database.ts';
 import type { Execution, Steps } from '../execution.ts';
 import { storesOn } from '../stores.ts';
-import {
-  comparable,
-  comparablePayload,
-  inOrder,
-  settingsOf,
-  RESERVE_FROM,
-  TIMES,
-  UnderWay,
-} from './script.ts';
+import { comparable, comparablePayload, inOrder, settingsOf, SHARD_FROM, TIMES, UnderWay } from './script.ts';
 import type { Ending, Line, Setting, Side, Step, Stores, World } from './script.ts';
 
 const DEADLOCK_TIMEOUT_MS = 1_001;
@@ -46,7 +38,7 @@ export class SimulatedSide implements Side {
       partitions: world.owners.length,
     });
     const setUp = this.#connection('set-up');
-    await storesOn((statement) => this.#run(setUp, statement)).tasks.insert(
+    await setUp.stores.tasks.insert(
       world.tasks.map((_, index) => ({
         name: `t${index + 1}`,
         key: null,
@@ -136,7 +128,7 @@ export class SimulatedSide implements Side {
     const connection: Connection = {
       transaction: undefined,
       alone: undefined,
-      stores: storesOn((statement) => this.#run(connection, statement, by), RESERVE_FROM),
+      stores: storesOn((statement) => this.#run(connection, statement, by), SHARD_FROM),
     };
     this.#connections.set(by, connection);
     return connection;

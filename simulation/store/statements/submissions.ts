@@ -21,22 +21,19 @@ interface Asked {
   readonly fingerprint: string;
 }
 
-/** Ids for what is inserted next, and the number of partitions, where any are wanted. */
-interface Next {
-  readonly next_first: number | null;
-  readonly next_ids: number[] | null;
-  readonly partitions: number | null;
-}
-
-function reserve({ transaction }: Execution, count: number): Next {
-  const ids = Array.from({ length: count }, () => transaction.nextTaskId());
-  const [first = null, last = null] = [ids[0], ids.at(-1)];
-  if (first === null || last === null) return { next_first: null, next_ids: null, partitions: null };
-  return {
-    ...{ next_first: first, next_ids: last - first >= count ? ids : null },
-    partitions: transaction.partitions,
-  };
-}
+/** reserve-ids.sql */
+export const reserveIds: SqlStatement<
+  [count: number],
+  { partitions: number; first: number; ids: number[] | null }
+> = {
+  name: 'reserve-ids',
+  *execute({ transaction }, count) {
+    const ids = Array.from({ length: count }, () => transaction.nextTaskId());
+    yield* [];
+    const [first = 0, last = 0] = [ids[0], ids.at(-1)];
+    return [{ partitions: transaction.partitions, first, ids: last - first >= count ? ids : null }];
+  },
+};
 
 /** insert-tasks.sql and the function insert_tasks */
 export const insertTasks: SqlStatement<
@@ -52,9 +49,8 @@ export const insertTasks: SqlStatement<
     fingerprints: (string | null)[],
     reserved: number[] | null,
     reservedPlaces: number[] | null,
-    next: number,
   ],
-  Next & {
+  {
     ids: number[] | null;
     places: number[] | null;
     created_ms: number;
@@ -75,7 +71,6 @@ export const insertTasks: SqlStatement<
     fingerprints,
     reserved,
     reservedPlaces,
-    next,
   ) {
     const { nowMs, transaction } = x;
     const createdAt = Math.floor(nowMs);
@@ -145,7 +140,6 @@ export const insertTasks: SqlStatement<
         places: asReserved ? null : became.map(({ partitionId }) => partitionId),
         created_ms: epochMs(createdAt),
         others,
-        ...reserve(x, next),
       },
     ];
   },
@@ -159,13 +153,12 @@ export const insertUsual: SqlStatement<
     payloads: string,
     reserved: number[] | null,
     reservedPlaces: number[] | null,
-    next: number,
   ],
-  Next & { ids: number[] | null; places: number[] | null; created_ms: number }
+  { ids: number[] | null; places: number[] | null; created_ms: number }
 > = {
   name: 'insert-usual',
-  execute: (x, names, keys, payloads, reserved, reservedPlaces, next) =>
-    insertTasks.execute(x, names, keys, payloads, [], [], [], 0, [], [], reserved, reservedPlaces, next),
+  execute: (x, names, keys, payloads, reserved, reservedPlaces) =>
+    insertTasks.execute(x, names, keys, payloads, [], [], [], 0, [], [], reserved, reservedPlaces),
 };
 
 /** Those that have been over for longest. */
