@@ -28,7 +28,8 @@ class Backlog {
     this.#connection = createPool({ url: database.url, applicationName: 'cost', size: 1 });
   }
 
-  static async of(beside: { readonly future: number; readonly finished: number }): Promise<Backlog> {
+  /** @param beside.urgent of the future, each at one of nine priorities */
+  static async of(beside: { future: number; finished: number; urgent?: number }): Promise<Backlog> {
     const database = await DatabaseUnderTest.start({ partitions: PARTITIONS });
     const worker = await database.worker('w');
     await worker.own(
@@ -36,10 +37,10 @@ class Backlog {
       1,
     );
     await database.pool.query(
-      `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
-       SELECT n % $2, 'future', '{}', t, t
-       FROM (SELECT n, now() + interval '1 day' + n * interval '1 second' AS t FROM generate_series(1, $1) AS n) AS f`,
-      [beside.future, PARTITIONS],
+      `INSERT INTO task (partition_id, name, payload, priority, scheduled_at, due_at)
+       SELECT n % $3, 'future', '{}', CASE WHEN n <= $2::integer THEN 1 + n % 9 ELSE 0 END, t, t
+       FROM (SELECT n, now() + interval '1 day' + n * interval '1 second' AS t FROM generate_series(1, $1::integer + $2::integer) AS n) AS f`,
+      [beside.future, beside.urgent ?? 0, PARTITIONS],
     );
     await database.pool.query(
       `INSERT INTO task (partition_id, status, attempt, name, payload, scheduled_at, due_at, started_at, completed_at)
@@ -167,6 +168,21 @@ describe('the pages that a statement reads', () => {
       expect(many).toBeLessThan(2 * few + PARTITIONS);
     },
   );
+
+  it.each(['claim', 'peek'] as const)('nor with what is urgent and due later: %s', async (of) => {
+    const some = await Backlog.of({ future: 0, finished: 0, urgent: MANY / 10 });
+    const many = await Backlog.of({ future: 0, finished: 0, urgent: MANY });
+    try {
+      const few = await some[of]();
+      // Each of nine priorities is looked for in each partition, and the index has three levels or four.
+      const looks = 9 * PARTITIONS;
+      expect(few).toBeLessThan(12 * DUE + 4 * looks);
+      expect(await many[of]()).toBeLessThan(few + 2 * looks);
+    } finally {
+      await some.close();
+      await many.close();
+    }
+  });
 
   it('do not grow with the records that were, either, while somebody holds a transaction', async () => {
     const before = await Backlog.of({ future: 0, finished: 0 });

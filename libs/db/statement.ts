@@ -1,4 +1,5 @@
-/** The hot statements: sql/NAME.sql, prepared once a connection under that name. */
+/** The hot statements: sql/NAME.sql, prepared once a connection. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import type { CustomTypesConfig, QueryResultRow } from 'pg';
@@ -7,6 +8,7 @@ import type { Database } from './client.ts';
 import { isRetryable, isUnprepared, toStoreError } from './pg-errors.ts';
 
 export interface Statement {
+  /** Of the file and, by a hash, of its text. */
   readonly name: string;
   readonly text: string;
 }
@@ -20,10 +22,14 @@ const DEADLOCK_RETRIES = 5;
  */
 const withoutNames = new WeakSet<Database>();
 
-/** Loads sql/NAME.sql. Its header stays behind: pg_stat_activity shows only the first 1,024 bytes of a query. */
-export function loadStatement(name: string): Statement {
-  const text = readFileSync(new URL(`./sql/${name}.sql`, import.meta.url), 'utf8');
-  return { name, text: `/* ${name} */ ${text.replace(/^(--.*\n)+/, '').trim()}` };
+/**
+ * Loads sql/NAME.sql. Its header stays behind: pg_stat_activity shows only the first 1,024 bytes of a query. It is prepared under a
+ * name that no other build gives to another text: behind a pooling proxy two builds may share a backend.
+ */
+export function loadStatement(file: string): Statement {
+  const sql = readFileSync(new URL(`./sql/${file}.sql`, import.meta.url), 'utf8');
+  const text = `/* ${file} */ ${sql.replace(/^(--.*\n)+/, '').trim()}`;
+  return { name: `${file} ${createHash('sha256').update(text).digest('hex').slice(0, 8)}`, text };
 }
 
 /**

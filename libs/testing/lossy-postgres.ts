@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { createPool, workerApplicationName } from '../db/client.ts';
+import { loadStatement } from '../db/statement.ts';
 import { startTcpProxy } from './tcp-proxy.ts';
 
 /** A way to Postgres on which the reply to a chosen statement gets lost: what it did stands, its caller hears nothing. */
@@ -21,7 +22,8 @@ export async function openLossyPostgres(url: string): Promise<LossyPostgres> {
     url: via.href,
     pool,
     // Statements are prepared under their names: each request names the one it means.
-    loseReplyTo: (statement) => proxy.dropReply((piece) => piece.includes(`${statement}\0`)),
+    loseReplyTo: (statement) =>
+      proxy.dropReply((piece) => piece.includes(`${loadStatement(statement).name}\0`)),
     async close() {
       await pool.end();
       await proxy.close();

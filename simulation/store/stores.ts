@@ -103,7 +103,8 @@ export function storesOn(
   execution: ExecutionStore;
 } {
   const query = async ({ name, values }: { name: string; values: unknown[] }) => {
-    const statement = STATEMENTS.get(name);
+    const [file = ''] = name.split(' ');
+    const statement = STATEMENTS.get(file);
     invariant(statement !== undefined, `the simulation does not know the statement ${name}`);
     return {
       rows: await run(
