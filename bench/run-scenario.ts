@@ -4,7 +4,7 @@ import { roundsOf } from './command-line.ts';
 import { machine, packageVersions } from './machine.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 
-/** Measures each subject once a round, in turn: A B C, A B C, … */
+/** Measures each subject once a round, in turn, each of them first in one round: A B C, B C A, … */
 export async function runScenario(scenario: Scenario, bench: Bench): Promise<ScenarioResult> {
   const { options, say } = bench;
   const { subjects, comparisons } = scenario.plan(bench);
@@ -12,7 +12,8 @@ export async function runScenario(scenario: Scenario, bench: Bench): Promise<Sce
   const values = new Map<string, Record<string, number[]>>();
   const rounds = roundsOf(options, scenario);
   for (let round = 1; round <= rounds; round++) {
-    for (const { name, measure } of subjects) {
+    const first = (round - 1) % subjects.length;
+    for (const { name, measure } of [...subjects.slice(first), ...subjects.slice(0, first)]) {
       const measured = await measure();
       const shown = scenario.measures.flatMap(({ name: what, digits }) => {
         const value = measured[what];

@@ -99,6 +99,32 @@ it('an attempt that was lost has its place of the capacity until it is given up'
   expect([bench.executor.free, bench.executor.inFlight]).toEqual([10, 0]);
 });
 
+it('a batch of outcomes that is being recorded takes no places, and what ends meanwhile does', async () => {
+  const bench = new ExecutorUnderTest(() => ({ run }));
+  const { executor, clock } = bench;
+  const ten = (first: number) => Array.from({ length: 10 }, (_, index) => claimed(first + index));
+  const end = async (tasks: readonly { id: TaskId }[]) => {
+    for (const { id } of tasks) ends.get(id)?.resolve(undefined);
+    await clock.advance(0);
+  };
+  const [recorded, more] = [deferred<undefined>(), deferred<undefined>()];
+  bench.recording = recorded.promise;
+  executor.accept(ten(1));
+  expect(executor.free).toBe(0);
+  await end(ten(1));
+  expect([executor.free, executor.inFlight, bench.freed]).toEqual([10, 10, [10]]);
+  executor.accept(ten(11));
+  await end(ten(11));
+  expect([executor.free, executor.inFlight]).toEqual([0, 20]);
+  bench.recording = more.promise;
+  recorded.resolve(undefined);
+  await clock.advance(0);
+  expect([executor.free, executor.inFlight, bench.freed.at(-1)]).toEqual([10, 10, 10]);
+  more.resolve(undefined);
+  await clock.advance(0);
+  expect([executor.free, executor.inFlight, bench.outcomes.length]).toEqual([10, 0, 20]);
+});
+
 describe('an attempt that is cancelled before it has started', () => {
   it('is ended at once where its payload is being read, and never started', async () => {
     const bench = new ExecutorUnderTest(() => oneAtATime);

@@ -34,7 +34,7 @@ export interface ExecutorOptions {
   /** Tasks of other names are left where they are; undefined: there is a handler for all. */
   readonly handledNames: readonly string[] | undefined;
   readonly workerId: string;
-  /** Attempts in flight at most, from claim to recorded outcome. */
+  /** Attempts in flight at most, from claim to when the outcome is sent to be recorded. */
   readonly capacity: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -54,7 +54,8 @@ export interface ExecutorOptions {
  * ```
  * claimed → (others of its name ended →) (long payload read →) handler running → ended → outcome recorded
  * ```
- * and in flight from the first to the last; counted against the capacity but for those that wait for others of their name.
+ * and in flight from the first to the last; counted against the capacity but for those that wait for others of their name, and
+ * for one batch of outcomes that is being recorded: what is claimed meanwhile has not to wait for it.
  */
 export class Executor {
   readonly #options: ExecutorOptions;
@@ -89,13 +90,15 @@ export class Executor {
     });
     this.#outcomes = new OutcomeWriter({
       ...{ store, availability, logger },
+      onSending: options.onFree,
       onSettled: (outcome, result) => this.#settled(outcome, result),
     });
   }
 
   /** How many more attempts fit. */
   get free(): number {
-    return Math.max(0, this.#options.capacity - (this.#attempts.size - this.#names.waiting));
+    const counted = this.#attempts.size - this.#names.waiting - this.#outcomes.underWay;
+    return Math.max(0, this.#options.capacity - counted);
   }
 
   /** What may be claimed: nothing of which some wait here already, nor what nobody here handles. */

@@ -42,7 +42,7 @@ describe('an outcome that the database does not take', () => {
     };
     writer = new OutcomeWriter({
       ...{ store: { finish }, availability: new Availability({ clock, random: seededRandom(1), logger }) },
-      ...{ logger, onSettled: ({ id }, result) => settled.push([id, result]) },
+      ...{ logger, onSending: () => undefined, onSettled: ({ id }, result) => settled.push([id, result]) },
     });
   });
 

@@ -1,9 +1,9 @@
 /** The project's own task table, as its API fills it and its workers leave it. */
 import pg from 'pg';
-import type { Database } from '../../libs/db/client.ts';
 import { inTransaction, withConnection } from '../../libs/db/client.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
 import { numbers } from '../../libs/db/statement.ts';
+import type { NewTask } from '../../libs/db/stores.ts';
 import type { Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
 
@@ -17,20 +17,13 @@ const POOL_SIZE = 32;
 /** A client of a database that cluster-init, or `install`, has made. */
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
   const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
-  const add = (
-    db: Database,
-    samples: readonly number[],
-    scheduledAtMs: (sample: number) => number | undefined,
-    sleepMs?: number,
-  ) =>
-    postgresTaskStore({ db }).insert(
-      samples.map((sample) => ({
-        name: sleepMs === undefined ? NAME : SLEEPING,
-        key: null,
-        payload: { sample, ...(sleepMs !== undefined && { sleepMs }) },
-        scheduledAtMs: Math.round(scheduledAtMs(sample) ?? NaN) || null,
-      })),
-    );
+  const pooled = postgresTaskStore({ db: pool });
+  const toTask = (sample: number, scheduledAtMs?: number, sleepMs?: number): NewTask => ({
+    name: sleepMs === undefined ? NAME : SLEEPING,
+    key: null,
+    payload: { sample, ...(sleepMs !== undefined && { sleepMs }) },
+    scheduledAtMs: scheduledAtMs === undefined ? null : Math.round(scheduledAtMs),
+  });
   // Of the tasks that were added since all were done: the first, and one above which none is left to do.
   let lowest = 0;
   let highest = Number.MAX_SAFE_INTEGER;
@@ -42,16 +35,17 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
       // In one transaction: workers that run already see all of them at once.
       await withConnection(url, (client) =>
         inTransaction(client, async () => {
+          const store = postgresTaskStore({ db: client });
           for (const samples of groups(all, 5_000)) {
-            const records = await add(client, samples, dueAtMs, sleepMs);
+            const records = await store.insert(
+              samples.map((sample) => toTask(sample, dueAtMs(sample), sleepMs)),
+            );
             lowest ||= records[0]?.id ?? 0;
           }
         }),
       );
     },
-    async submit(sample) {
-      await add(pool, [sample], () => undefined);
-    },
+    submit: groupCommit((samples) => pooled.insert(samples.map((sample) => toTask(sample)))),
     /** Not as the API does it, but as little as it could: partitions by number, nobody notified. */
     async submitMany(samples) {
       await pool.query({
@@ -76,6 +70,25 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
       return rows.length === 0;
     },
     close: () => pool.end(),
+  };
+}
+
+/** As the API does: what comes during one INSERT is written by the next. */
+function groupCommit(
+  insert: (samples: readonly number[]) => Promise<unknown>,
+): (sample: number) => Promise<void> {
+  let group: number[] = [];
+  let last = Promise.resolve();
+  let next: Promise<void> | undefined;
+  return (sample) => {
+    group.push(sample);
+    return (next ??= last.then(async () => {
+      const samples = group;
+      group = [];
+      last = next ?? last;
+      next = undefined;
+      await insert(samples);
+    }));
   };
 }
 

@@ -122,13 +122,20 @@ export const peer: Peer = {
 
     let closing = false;
     const loop = async () => {
-      let batch = await claim();
+      // Claims run ahead: two outcomes are under way at most, one of them waiting for the other.
+      let earlier: Promise<void> | undefined;
+      let latest: Promise<void> | undefined;
       while (!closing) {
+        const batch = await claim();
         for (const [, , , , , , , { sample }] of batch.tasks) onStart(sample);
-        const [next] = await Promise.all([claim(), batch.tasks.length > 0 ? finish(batch) : undefined]);
-        if (next.tasks.length === 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-        batch = next;
+        if (batch.tasks.length === 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        else {
+          await earlier;
+          earlier = latest;
+          latest = finish(batch);
+        }
       }
+      await Promise.all([earlier, latest]);
     };
     const done = loop();
     done.catch((error: unknown) => {

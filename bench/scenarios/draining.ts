@@ -1,6 +1,6 @@
 /** From a full queue to an empty one: one measurement of one contestant. */
 import type { Bench } from '../bench.ts';
-import type { Contestant, Moment } from '../contestants/contestant.ts';
+import type { Contestant, Load, Moment } from '../contestants/contestant.ts';
 import { longestStatements, resetStatements } from '../servers/statements.ts';
 import { pause } from '../processes.ts';
 import { wallMs } from '../wall-clock.ts';
@@ -41,13 +41,13 @@ export async function drain(bench: Bench, contestant: Contestant, tasks: number)
     const url = contestant.postgresUrl;
     if (url === undefined) {
       await contestant.work();
-      return { [RATE]: await rateOfDrain(contestant, tasks) };
+      return { [RATE]: await rateOfDrain(contestant, { count: tasks }) };
     }
     await postgres.settle(url);
     const before = await postgres.written(url);
     if (options.profile) await resetStatements(url);
     await contestant.work();
-    const rate = await rateOfDrain(contestant, tasks);
+    const rate = await rateOfDrain(contestant, { count: tasks });
     if (options.profile) say((await longestStatements(url)).join('\n'));
     // Counts of rows come from sessions that have ended, at the latest.
     await contestant.stop();
@@ -63,15 +63,15 @@ export async function drain(bench: Bench, contestant: Contestant, tasks: number)
 }
 
 /**
- * Waits until `tasks` tasks, all of those that there were to do, have ended.
+ * Waits until the tasks of a load, all of those that there were to do, have ended.
  * @returns tasks a second
  */
-export async function rateOfDrain(contestant: Contestant, tasks: number): Promise<number> {
+export async function rateOfDrain(contestant: Contestant, { count, first = 0 }: Load): Promise<number> {
   const endMs = await untilSettled(contestant, DEADLINE_MS);
-  const starts = await contestant.starts();
-  checkStarts(contestant, starts, tasks);
+  const starts = (await contestant.starts()).filter(([sample]) => sample >= first);
+  checkStarts(contestant, starts, count);
   const beginMs = starts.reduce((least, [, atMs]) => Math.min(least, atMs), Infinity);
-  return (tasks * 1_000) / (endMs - beginMs);
+  return (count * 1_000) / (endMs - beginMs);
 }
 
 /** @returns when all tasks were first seen to have ended */

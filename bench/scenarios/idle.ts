@@ -35,8 +35,7 @@ export const idleScenario: Scenario = {
   plan(bench) {
     const subjects = PARTITIONS.map((partitions) => ({
       name: `project, ${partitions.toLocaleString('en')} partitions`,
-      setup:
-        'controller, worker-node, scheduler-api, embedded ZooKeeper, as delivered; a Postgres of their own',
+      setup: 'controller, worker-node, scheduler-api, embedded ZooKeeper; a Postgres of their own',
       measure: () => measure(bench, partitions),
     }));
     return { subjects, comparisons: [] };

@@ -30,7 +30,7 @@ describe.concurrent('the simulation notices', { timeout: TIMEOUT_MS }, () => {
       steps: 300,
       stop,
     });
-    const caught = soon === 'SURVIVED' ? await hunt(mutant, { seeds: 1_000, steps: 300, stop }) : soon;
+    const caught = soon === 'SURVIVED' ? await hunt(mutant, { seeds: 1_500, steps: 300, stop }) : soon;
     expect(caught, `${mutant.safeguard}: its loss was not noticed`).toHaveProperty('seed');
   });
 });

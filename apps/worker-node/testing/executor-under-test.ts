@@ -31,9 +31,13 @@ export class ExecutorUnderTest {
   readonly outcomes: string[] = [];
   /** What was recorded, or was refused. */
   result: OutcomeResult = 'recorded';
+  /** Outcomes are answered for after it. */
+  recording: Promise<void> = Promise.resolve();
   readPayloads: () => Promise<Map<TaskId, Json>> = () => Promise.resolve(new Map<TaskId, Json>());
   /** The partitions that are this worker's. */
   held: readonly number[] = [3];
+  /** How many places were free each time that was said. */
+  readonly freed: number[] = [];
   /** How often more of a name could be claimed again. */
   nameFree = 0;
 
@@ -42,7 +46,10 @@ export class ExecutorUnderTest {
     const { logger } = this.log;
     const random = seededRandom(1);
     const store: Pick<ExecutionStore, 'finish' | 'payloads'> = {
-      finish: (outcomes) => Promise.resolve(outcomes.map((outcome) => this.#finish(outcome))),
+      finish: async (outcomes) => {
+        await this.recording;
+        return outcomes.map((outcome) => this.#finish(outcome));
+      },
       payloads: () => this.readPayloads(),
     };
     this.executor = new Executor({
@@ -50,7 +57,7 @@ export class ExecutorUnderTest {
       availability: new Availability({ clock, random, logger }),
       ...{ handlerFor, handledNames: undefined, workerId: 'w', capacity: 10, clock, random, logger },
       holds: ({ partition }) => this.held.includes(partition),
-      onFree: () => undefined,
+      onFree: () => this.freed.push(this.executor.free),
       onNameFree: () => (this.nameFree += 1),
       onTurnOver: () => undefined,
     });
