@@ -4,7 +4,7 @@ import { roundsOf } from './command-line.ts';
 import { machine, packageVersions } from './machine.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 
-/** Measures each subject once a round, in turn, each of them first in one round: A B C, B C A, … */
+/** Measures each subject once a round, in turn, each round beginning with another of them: A B C, B C A, … */
 export async function runScenario(scenario: Scenario, bench: Bench): Promise<ScenarioResult> {
   const { options, say } = bench;
   const { subjects, comparisons } = scenario.plan(bench);

@@ -16,6 +16,8 @@ export interface Attempt {
   running: boolean;
   /** It has, or shall never be called; the outcome is on its way to the database. */
   ended: boolean;
+  /** The outcome has been sent to be recorded. */
+  recording: boolean;
   /** When its handler, having been told to end, is given up on. */
   giveUp?: Timer;
 }

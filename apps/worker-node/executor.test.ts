@@ -125,6 +125,22 @@ it('a batch of outcomes that is being recorded takes no places, and what ends me
   expect([executor.free, executor.inFlight, bench.outcomes.length]).toEqual([10, 0, 20]);
 });
 
+it('one whose task has come back while its outcome is being recorded frees no place a second time', async () => {
+  const bench = new ExecutorUnderTest(() => ({ run }));
+  const { executor, clock } = bench;
+  const recorded = deferred<undefined>();
+  bench.recording = recorded.promise;
+  executor.accept([claimed(1), claimed(2)]);
+  for (const id of [1, 2]) ends.get(id)?.resolve(undefined);
+  await clock.advance(0);
+  expect(executor.free).toBe(10);
+  executor.accept([claimed(1, { attempt: 2 })]);
+  expect(executor.free).toBe(9);
+  recorded.resolve(undefined);
+  await clock.advance(0);
+  expect([executor.free, executor.inFlight]).toEqual([9, 1]);
+});
+
 describe('an attempt that is cancelled before it has started', () => {
   it('is ended at once where its payload is being read, and never started', async () => {
     const bench = new ExecutorUnderTest(() => oneAtATime);

@@ -41,7 +41,7 @@ export interface ExecutorOptions {
   readonly logger: Logger;
   /** Whether the partition of a task is still this worker's, as it was when the task was claimed. */
   readonly holds: (task: ClaimedTask) => boolean;
-  /** Called whenever an attempt has left, and so a place is free. */
+  /** Called whenever an attempt has left or its outcome is sent, and so a place is free. */
   readonly onFree: () => void;
   /** Called when more of a name may be claimed again, see {@link Executor.claimable}. */
   readonly onNameFree: () => void;
@@ -60,6 +60,8 @@ export interface ExecutorOptions {
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #attempts = new Map<TaskId, Attempt>();
+  /** How many of them are being recorded. */
+  #recording = 0;
   readonly #outcomes: OutcomeWriter;
   readonly #progress: ProgressWriter;
   readonly #names: NameLimits<ClaimedTask>;
@@ -90,14 +92,14 @@ export class Executor {
     });
     this.#outcomes = new OutcomeWriter({
       ...{ store, availability, logger },
-      onSending: options.onFree,
+      onSending: (outcomes) => this.#sending(outcomes),
       onSettled: (outcome, result) => this.#settled(outcome, result),
     });
   }
 
   /** How many more attempts fit. */
   get free(): number {
-    const counted = this.#attempts.size - this.#names.waiting - this.#outcomes.underWay;
+    const counted = this.#attempts.size - this.#names.waiting - this.#recording;
     return Math.max(0, this.#options.capacity - counted);
   }
 
@@ -133,7 +135,8 @@ export class Executor {
       }
       this.#outcomes.expect(task);
       const abort = new AbortController();
-      this.#attempts.set(task.id, { task, abort, running: false, ended: false });
+      this.#remove(task.id);
+      this.#attempts.set(task.id, { task, abort, running: false, ended: false, recording: false });
     }
     this.#begin(tasks.filter((task) => this.#enter(task)));
   }
@@ -266,6 +269,16 @@ export class Executor {
     });
   }
 
+  #sending(outcomes: readonly Outcome[]): void {
+    for (const { id, attempt } of outcomes) {
+      const sent = this.#attempts.get(id);
+      if (sent?.task.attempt !== attempt || sent.recording) continue;
+      sent.recording = true;
+      this.#recording += 1;
+    }
+    this.#options.onFree();
+  }
+
   #settled(outcome: Outcome, result: OutcomeResult): void {
     const attempt = this.#attempts.get(outcome.id);
     if (result === 'refused') {
@@ -287,7 +300,12 @@ export class Executor {
   }
 
   #forget(task: ClaimedTask): void {
-    if (this.#attempts.get(task.id)?.task === task) this.#attempts.delete(task.id);
+    if (this.#attempts.get(task.id)?.task === task) this.#remove(task.id);
     this.#options.onFree();
+  }
+
+  #remove(id: TaskId): void {
+    if (this.#attempts.get(id)?.recording === true) this.#recording -= 1;
+    this.#attempts.delete(id);
   }
 }

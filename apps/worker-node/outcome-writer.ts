@@ -25,23 +25,22 @@ export class OutcomeWriter {
   readonly #store: Pick<ExecutionStore, 'finish'>;
   readonly #availability: Availability;
   readonly #logger: Logger;
-  readonly #onSending: () => void;
+  readonly #onSending: (outcomes: readonly Outcome[]) => void;
   readonly #onSettled: (outcome: Outcome, result: OutcomeResult) => void;
   readonly #records = new OpenRecords();
   readonly #giveUp = new AbortController();
   #queue: Queued[] = [];
-  #underWay = 0;
   #flushing: Promise<void> | undefined;
 
   /**
-   * @param options.onSending called when a batch is about to be sent
+   * @param options.onSending called with each batch that is about to be sent, once however often it has to be
    * @param options.onSettled called for each outcome once the database has answered for it
    */
   constructor(options: {
     store: Pick<ExecutionStore, 'finish'>;
     availability: Availability;
     logger: Logger;
-    onSending: () => void;
+    onSending: (outcomes: readonly Outcome[]) => void;
     onSettled: (outcome: Outcome, result: OutcomeResult) => void;
   }) {
     this.#store = options.store;
@@ -49,11 +48,6 @@ export class OutcomeWriter {
     this.#logger = options.logger;
     this.#onSending = options.onSending;
     this.#onSettled = options.onSettled;
-  }
-
-  /** How many have been sent and not answered. */
-  get underWay(): number {
-    return this.#underWay;
   }
 
   /** Of this attempt there will be an outcome. */
@@ -92,10 +86,8 @@ export class OutcomeWriter {
       await Promise.resolve();
       while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
         const batch = this.#queue.slice(0, MAX_BATCH);
-        this.#underWay = batch.length;
-        this.#onSending();
+        this.#onSending(batch.map(({ outcome }) => outcome));
         const results = await this.#finishAsFarAsPossible(batch);
-        this.#underWay = 0;
         if (results === undefined) return;
         this.#queue = this.#queue.slice(batch.length);
         batch.forEach(({ outcome }, i) => this.#onSettled(outcome, results[i] ?? 'refused'));

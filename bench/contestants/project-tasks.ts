@@ -11,7 +11,7 @@ import { groups } from './peer.ts';
 const NAME = 'noop';
 /** The built-in handler that sleeps as its payload says. */
 const SLEEPING = 'demo';
-/** Enough for 32 submissions in flight, as the peers have. */
+/** As the peers have; never are so many INSERTs under way. */
 const POOL_SIZE = 32;
 
 /** A client of a database that cluster-init, or `install`, has made. */
@@ -82,13 +82,15 @@ function groupCommit(
   let next: Promise<void> | undefined;
   return (sample) => {
     group.push(sample);
-    return (next ??= last.then(async () => {
-      const samples = group;
-      group = [];
-      last = next ?? last;
-      next = undefined;
-      await insert(samples);
-    }));
+    return (next ??= last
+      .catch(() => undefined)
+      .then(async () => {
+        const samples = group;
+        group = [];
+        last = next ?? last;
+        next = undefined;
+        await insert(samples);
+      }));
   };
 }
 

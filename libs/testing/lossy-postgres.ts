@@ -22,8 +22,10 @@ export async function openLossyPostgres(url: string): Promise<LossyPostgres> {
     url: via.href,
     pool,
     // Statements are prepared under their names: each request names the one it means.
-    loseReplyTo: (statement) =>
-      proxy.dropReply((piece) => piece.includes(`${loadStatement(statement).name}\0`)),
+    loseReplyTo(statement) {
+      const { name } = loadStatement(statement);
+      return proxy.dropReply((piece) => piece.includes(`${name}\0`));
+    },
     async close() {
       await pool.end();
       await proxy.close();

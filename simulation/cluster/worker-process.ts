@@ -38,7 +38,7 @@ const STATEMENT_TIMEOUT_MS = 20_000;
 const RELISTEN_MS = 200;
 /** How old the last sign of life of a main thread may be at the moment when it is blocked. */
 const BEAT_EVERY_MS = 300;
-/** Attempts in hand at most. */
+/** WORKER_CONCURRENCY. */
 export const CONCURRENCY = 20;
 const GRACE_MS = 2_000;
 
