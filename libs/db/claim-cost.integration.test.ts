@@ -174,10 +174,10 @@ describe('the pages that a statement reads', () => {
     const many = await Backlog.of({ future: 0, finished: 0, urgent: MANY });
     try {
       const few = await some[of]();
-      // Each of nine priorities is looked for in each partition, and the index has three levels or four.
+      // Each of nine priorities is looked for in each partition, by an index of two levels to four; each has 1,700 entries of a million.
       const looks = 9 * PARTITIONS;
       expect(few).toBeLessThan(12 * DUE + 4 * looks);
-      expect(await many[of]()).toBeLessThan(few + 2 * looks);
+      expect(await many[of]()).toBeLessThan(few + 3 * looks);
     } finally {
       await some.close();
       await many.close();
