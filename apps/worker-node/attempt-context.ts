@@ -29,12 +29,12 @@ export interface ContextHost {
  */
 export class AttemptContext implements HandlerContext {
   readonly #of: AttemptTask;
-  readonly #abort: AbortController;
+  readonly #abort: Pick<AbortController, 'signal'>;
   readonly #host: ContextHost;
   #logger: Logger | undefined;
   #progress: TaskProgress | undefined;
 
-  constructor(of: AttemptTask, abort: AbortController, host: ContextHost) {
+  constructor(of: AttemptTask, abort: Pick<AbortController, 'signal'>, host: ContextHost) {
     this.#of = of;
     this.#abort = abort;
     this.#host = host;

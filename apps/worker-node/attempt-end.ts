@@ -21,7 +21,7 @@ export interface HandlerRun {
   readonly payload: Json;
   readonly context: AttemptContext;
   /** The context's. */
-  readonly abort: AbortController;
+  readonly abort: Pick<AbortController, 'abort' | 'signal'>;
   readonly task: Chances;
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
@@ -107,7 +107,7 @@ interface TimeLimit {
 }
 
 function limitTime(
-  abort: AbortController,
+  abort: HandlerRun['abort'],
   timeoutMs: number,
   clock: Clock,
   { told, givenUp }: { told: () => void; givenUp: (over: AttemptAbortedError) => void },

@@ -3,6 +3,7 @@ import type { Random } from '../../libs/core/random.ts';
 import type { Json, TaskId } from '../../libs/core/task.ts';
 import type { AttemptEnd, ClaimedTask } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import type { AttemptAbort } from './attempt-abort.ts';
 import { AttemptContext } from './attempt-context.ts';
 import type { ContextHost } from './attempt-context.ts';
 import { GIVE_UP_MS, errorText, runHandler } from './attempt-end.ts';
@@ -11,7 +12,7 @@ import type { Handler } from './handlers/handler.ts';
 /** One that this worker has in hand. */
 export interface Attempt {
   readonly task: ClaimedTask;
-  readonly abort: AbortController;
+  readonly abort: AttemptAbort;
   /** Its handler has been called, and has neither ended nor been given up on. */
   running: boolean;
   /** It has, or shall never be called; the outcome is on its way to the database. */

@@ -13,6 +13,7 @@ import type {
 import { AttemptAbortedError } from '../../libs/handlers/index.ts';
 import type { AbortReason } from '../../libs/handlers/index.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import { AttemptAbort } from './attempt-abort.ts';
 import type { Availability } from './availability.ts';
 import type { AttemptTask } from './attempt-context.ts';
 import { endOfThrown } from './attempt-end.ts';
@@ -134,8 +135,8 @@ export class Executor {
         this.#dismiss(lower);
       }
       this.#outcomes.expect(task);
-      const abort = new AbortController();
       this.#remove(task.id);
+      const abort = new AttemptAbort();
       this.#attempts.set(task.id, { task, abort, running: false, ended: false, recording: false });
     }
     this.#begin(tasks.filter((task) => this.#enter(task)));
@@ -167,7 +168,7 @@ export class Executor {
       if (reason === 'cancelled') this.#early.add(id, attempt);
       return;
     }
-    if (found.ended || found.abort.signal.aborted) return;
+    if (found.ended || found.abort.aborted) return;
     this.#options.logger.info({ taskId: id, attempt, reason }, 'Aborting event');
     found.abort.abort(new AttemptAbortedError(reason));
     if (!found.running) {

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import pretty from 'pino-pretty';
@@ -12,7 +13,9 @@ export interface LoggerOptions {
 }
 
 /** PIPE_BUF: so much is written to a pipe as a whole, and never mixed with what another thread writes. */
-const MAX_WRITE_BYTES = 4_096;
+const MAX_PIPE_WRITE_BYTES = 4_096;
+/** To a file whatever is written at once is written as a whole. */
+const MAX_FILE_WRITE_BYTES = 65_536;
 
 /**
  * pino to standard output: JSON lines in production, readable ones in a terminal. JSON lines of one turn of the event
@@ -33,7 +36,7 @@ export function createLogger({ app, level, format }: LoggerOptions): Logger {
         formatters: { level: (label) => ({ level: label }) },
         timestamp: isoTimeField(),
       },
-      turnByTurn(pino.destination({ fd: 1, sync: true })),
+      turnByTurn(pino.destination({ fd: 1, sync: true }), maxWriteBytes(1)),
     );
   }
   return pino(
@@ -59,8 +62,12 @@ function isoTimeField(): () => string {
   };
 }
 
-/** Hands to `destination` at once what is written to it in one turn. */
-function turnByTurn(destination: { write(text: string): unknown }) {
+function maxWriteBytes(fd: number): number {
+  return fstatSync(fd).isFile() ? MAX_FILE_WRITE_BYTES : MAX_PIPE_WRITE_BYTES;
+}
+
+/** Hands to `destination` at once what is written to it in one turn, or as much of it as may be written at once. */
+function turnByTurn(destination: { write(text: string): unknown }, maxBytes: number) {
   let text = '';
   let bytes = 0;
   const flush = () => {
@@ -72,7 +79,7 @@ function turnByTurn(destination: { write(text: string): unknown }) {
   return {
     write(line: string) {
       const more = Buffer.byteLength(line);
-      if (bytes + more > MAX_WRITE_BYTES) flush();
+      if (bytes + more > maxBytes) flush();
       if (text === '') setImmediate(flush);
       text += line;
       bytes += more;

@@ -14,12 +14,17 @@ export function demoHandler(clock: Clock) {
   return defineHandler({
     name: 'demo',
     payload: Type.Unsafe<{ sleepMs?: unknown; computeMs?: unknown; fail?: unknown } | null>(Type.Unknown()),
-    async run({ payload }, { attempt, signal }) {
+    async run({ payload }, context) {
+      const { attempt } = context;
       const { sleepMs, computeMs, fail } = payload ?? {};
-      if (typeof sleepMs === 'number' && sleepMs > 0)
-        await sleep(clock, Math.min(sleepMs, MAX_SLEEP_MS), signal);
-      if (typeof computeMs === 'number') compute(clock, Math.min(computeMs, MAX_SLEEP_MS));
-      signal.throwIfAborted();
+      if (typeof sleepMs === 'number' && sleepMs > 0) {
+        await sleep(clock, Math.min(sleepMs, MAX_SLEEP_MS), context.signal);
+        context.signal.throwIfAborted();
+      }
+      if (typeof computeMs === 'number') {
+        compute(clock, Math.min(computeMs, MAX_SLEEP_MS));
+        context.signal.throwIfAborted();
+      }
       if (fail === true || (typeof fail === 'number' && attempt <= fail)) {
         throw new Error(`attempt ${attempt} failed as its payload asked`);
       }
