@@ -14,7 +14,7 @@ export type ContestantName = (typeof CONTESTANTS)[number];
 /** What each of the peers is set up with, as its own documentation says for many small tasks. */
 const SETUPS = {
   'raw-sql':
-    'the statements of this project: what comes one by one during an INSERT is written by the next; claims and finishes of up to 500 ' +
+    'the statements of this project: what comes one by one during an INSERT is written by the next; claims and finishes of up to 1000 ' +
     'tasks on two, which poll without pause',
   'graphile-worker':
     'localQueue 1000, 48 concurrent jobs, a pool of 49 connections, completeJobBatchDelay 0, polling every 0.1 s ' +

@@ -5,7 +5,7 @@ import { errorText } from './attempt-end.ts';
 import type { Availability } from './availability.ts';
 import { OpenRecords } from './open-records.ts';
 
-const MAX_BATCH = 500;
+const MAX_BATCH = 1_000;
 
 /** An outcome, and the record that has named its attempt. */
 export type RecordedOutcome = Outcome & ClaimRecord;

@@ -5,6 +5,7 @@ import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { Beyond, ClaimResult, ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
+import { ClaimSize } from './claim-size.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
@@ -21,8 +22,7 @@ const RETRY_MS = 100;
 const FRESH_REPLY_MS = 500;
 /** How far ahead the loop reads: longer than it takes until the next look back, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
-/** Of one claim. A record of it is written in each of its partitions: the fewer they are, the less a task costs. */
-const MAX_CLAIM = 500;
+/** Of one claim, which writes a record in each of them. */
 const MAX_CLAIM_PARTITIONS = 16;
 
 export interface PartitionRunnerOptions {
@@ -49,6 +49,7 @@ export class PartitionRunner {
   readonly #wakeup: Wakeup;
   readonly #due = new DueTimes();
   readonly #positions = new Positions();
+  readonly #claimSize = new ClaimSize();
   #held = new Map<number, Held>();
   readonly #lookBack: LookBack;
   #othersRun = true;
@@ -166,7 +167,7 @@ export class PartitionRunner {
     if (this.#due.hasUnknown) await this.#peek();
     const ready = this.#due.dueAt(databaseTime.nowMs());
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
-      await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(MAX_CLAIM, executor.free));
+      await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(this.#claimSize.most, executor.free));
   }
 
   /** What comes next beyond the positions of claims. */
@@ -256,7 +257,7 @@ export class PartitionRunner {
     const tookMs = Math.max(clock.monotonicMs() - sentAtMs, clock.wallMs() - sentWallMs);
     const fresh = tookMs < FRESH_REPLY_MS;
     executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
-    if (result.tasks.length >= limit)
+    if (this.#claimSize.claimed(result, limit))
       for (const part of held)
         if (this.holds(part))
           this.#due.presumeDue(part.partition, this.#positions.of(part.partition)?.dueAtMs ?? -Infinity);

@@ -13,7 +13,7 @@ import { projectTasks } from './project-tasks.ts';
 const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
-const BATCH = 500;
+const BATCH = 1_000;
 /** Of a claim while there is a backlog, in turn; otherwise a claim is of all partitions. */
 const CLAIM_PARTITIONS = 16;
 const POLL_MS = 1;

@@ -118,6 +118,19 @@ describe('the reply of a claim', () => {
       expect(claims.flat().every(({ payload }) => payload !== undefined)).toBe(true);
     });
 
+    it('says how many such tasks fit, so that as many can be asked for', async () => {
+      expect(await a.claim(500)).toMatchObject({ tasks: [], fitting: Infinity });
+      await database.submit(
+        Array.from({ length: 700 }, (_, index) => `n${index}`),
+        { payload: { text: text(190) } },
+      );
+      const cut = await a.claim(500);
+      expect(cut.tasks.length).toBeGreaterThan(180);
+      expect(cut.fitting / cut.tasks.length).toBeCloseTo(1, 1);
+      const most = Math.floor(cut.fitting * 0.9);
+      expect((await a.claim(most)).tasks).toHaveLength(most);
+    });
+
     it.each([
       ['long names', '界'.repeat(200), null],
       ['names that grow as JSON', '"\\\u0001'.repeat(66), null],

@@ -30,6 +30,8 @@ const runningTasks = loadStatement('running-tasks');
 const recoverTasks = loadStatement('recover-tasks');
 const removeFinished = loadStatement('remove-finished');
 
+/** Of a claim's tasks, as claim_tasks has it. */
+const MAX_REPLY_BYTES = 65_536;
 const RECOVER_RECORDS = 100;
 const RECOVER_ROUNDS = 40;
 /** Longer texts of errors are cut: the column is for people. */
@@ -95,7 +97,9 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
         ...[claimId, workerId, limit, names, listed],
       ]);
       const { now_ms: dbNowMs, held: stood, oldest: oldestRecords } = row;
-      return { dbNowMs, held: stood, oldestRecords, tasks: toClaimedTasks(row, held) };
+      const tasks = toClaimedTasks(row, held);
+      const fitting = Math.floor((tasks.length * MAX_REPLY_BYTES) / Buffer.byteLength(row.tasks));
+      return { dbNowMs, held: stood, oldestRecords, tasks, fitting: tasks.length === 0 ? Infinity : fitting };
     },
     async payloads(attempts) {
       const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [

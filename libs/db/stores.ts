@@ -280,6 +280,8 @@ export interface ClaimResult {
   /** For each of them, the oldest record of a claim that stands there, or that may ever stand there from now on. */
   readonly oldestRecords: number[];
   readonly tasks: ClaimedTask[];
+  /** How many tasks such as these a reply holds, as it is bounded in bytes; Infinity where there are none. */
+  readonly fitting: number;
   readonly dbNowMs: number;
 }
 
