@@ -2,7 +2,7 @@
 import { bulkScenario } from './scenarios/bulk.ts';
 import { drainBeside10M, drainBeside1M } from './scenarios/drain-beside.ts';
 import { drainWorkersScenario } from './scenarios/drain-workers.ts';
-import { drainScenario } from './scenarios/drain.ts';
+import { drainPayloadScenario, drainScenario } from './scenarios/drain.ts';
 import { latencyLoadedScenario, latencyScenario } from './scenarios/latency.ts';
 import { latenessOfManyScenario, latenessScenario } from './scenarios/lateness.ts';
 import { idleScenario } from './scenarios/idle.ts';
@@ -16,6 +16,7 @@ import { submitScenario } from './scenarios/submit.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   drainScenario,
+  drainPayloadScenario,
   drainBeside1M,
   drainWorkersScenario,
   drainBeside10M,

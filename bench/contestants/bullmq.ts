@@ -1,14 +1,10 @@
 /** BullMQ on Redis: many jobs at a time in one worker; what has ended is removed. */
 import { Queue, Worker } from 'bullmq';
-import type { Peer } from './peer.ts';
+import type { Payload, Peer } from './peer.ts';
 import { groups } from './peer.ts';
 
 const QUEUE = 'noop';
 const CONCURRENCY = 200;
-
-interface Payload {
-  readonly sample: number;
-}
 
 const options = { removeOnComplete: true };
 
@@ -20,21 +16,24 @@ function connection(url: string, more: object = {}) {
 export const peer: Peer = {
   client(url) {
     const queue = new Queue<Payload>(QUEUE, { connection: connection(url) });
-    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+    const add = (payloads: readonly Payload[], dueAtMs: (payload: Payload) => number | undefined) =>
       queue.addBulk(
-        samples.map((sample) => {
-          const dueMs = dueAtMs(sample);
+        payloads.map((payload) => {
+          const dueMs = dueAtMs(payload);
           const delay = dueMs === undefined ? 0 : Math.max(0, dueMs - Date.now());
-          return { name: QUEUE, data: { sample }, opts: { ...options, delay } };
+          return { name: QUEUE, data: payload, opts: { ...options, delay } };
         }),
       );
     return Promise.resolve({
       install: () => queue.obliterate({ force: true }),
       async load(all, dueAtMs) {
-        for (const samples of groups(all, 1_000)) await add(samples, dueAtMs);
+        for (const payloads of groups(all, 1_000)) await add(payloads, dueAtMs);
       },
       async submitMany(samples) {
-        await add(samples, () => undefined);
+        await add(
+          samples.map((sample) => ({ sample })),
+          () => undefined,
+        );
       },
       async submit(sample) {
         await queue.add(QUEUE, { sample }, options);

@@ -8,6 +8,8 @@ export interface Load {
   readonly first?: number;
   /** When they are due: evenly, the first at a time given. Without it all of them are, at once. */
   readonly due?: { readonly fromMs: number; readonly perSecond: number };
+  /** How long a text the payload of each has, 0 by default. */
+  readonly textLength?: number;
 }
 
 /** Tasks that take some time; of this project's only. */

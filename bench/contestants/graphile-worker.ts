@@ -4,7 +4,7 @@
  */
 import { makeWorkerUtils, run, runMigrations } from 'graphile-worker';
 import pg from 'pg';
-import type { Peer } from './peer.ts';
+import type { Payload, Peer } from './peer.ts';
 import { groups } from './peer.ts';
 
 const TASK = 'noop';
@@ -15,10 +15,6 @@ const POLL_MS = 100;
 /** Enough for 32 submissions in flight. */
 const CLIENT_POOL_SIZE = 32;
 
-interface Payload {
-  readonly sample: number;
-}
-
 export const peer: Peer = {
   async client(url) {
     const pool = new pg.Pool({ connectionString: url, max: CLIENT_POOL_SIZE });
@@ -26,13 +22,13 @@ export const peer: Peer = {
     // No job above this one is left: they are taken oldest first, and deleted when they are done.
     const top = String(2n ** 63n - 1n);
     let highest = top;
-    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+    const add = (payloads: readonly Payload[], dueAtMs: (payload: Payload) => number | undefined) =>
       utils.addJobs(
-        samples.map((sample) => {
-          const runAt = dueAtMs(sample);
+        payloads.map((payload) => {
+          const runAt = dueAtMs(payload);
           return {
             identifier: TASK,
-            payload: { sample },
+            payload,
             ...(runAt !== undefined && { runAt: new Date(runAt) }),
           };
         }),
@@ -41,10 +37,13 @@ export const peer: Peer = {
       install: () => runMigrations({ pgPool: pool }),
       async load(all, dueAtMs) {
         highest = top;
-        for (const samples of groups(all, 5_000)) await add(samples, dueAtMs);
+        for (const payloads of groups(all, 5_000)) await add(payloads, dueAtMs);
       },
       async submitMany(samples) {
-        await add(samples, () => undefined);
+        await add(
+          samples.map((sample) => ({ sample })),
+          () => undefined,
+        );
       },
       async submit(sample) {
         await utils.addJob(TASK, { sample });

@@ -4,7 +4,7 @@ import { flood, floodBulk, trickle } from '../submitting.ts';
 import { serve } from '../remote.ts';
 import { wallMs } from '../wall-clock.ts';
 import type { Load, LongLoad, Moment } from './contestant.ts';
-import type { Peer, PeerClient, PeerWorker } from './peer.ts';
+import type { Payload, Peer, PeerClient, PeerWorker } from './peer.ts';
 
 const [, , name = '', url = ''] = process.argv;
 const { peer } = (await import(`./${name}.ts`)) as { peer: Peer };
@@ -18,12 +18,16 @@ const theClient = async () => (client ??= await peer.client(url));
 serve(
   {
     install: async () => (await theClient()).install(),
-    async load({ count, first = 0, due, sleepMs }: Load & Partial<LongLoad>) {
+    async load({ count, first = 0, due, textLength = 0, sleepMs }: Load & Partial<LongLoad>) {
       const { load } = await theClient();
-      const samples = Array.from({ length: count }, (_, index) => first + index);
-      const dueAtMs = (sample: number) =>
+      const more = {
+        ...(textLength > 0 && { text: 'x'.repeat(textLength) }),
+        ...(sleepMs !== undefined && { sleepMs }),
+      };
+      const payloads = Array.from({ length: count }, (_, index) => ({ sample: first + index, ...more }));
+      const dueAtMs = ({ sample }: Payload) =>
         due === undefined ? undefined : due.fromMs + ((sample - first) * 1_000) / due.perSecond;
-      await load(samples, dueAtMs, sleepMs);
+      await load(payloads, dueAtMs);
     },
     settled: async () => (await theClient()).settled(),
     async trickle(options: Trickle) {

@@ -1,13 +1,21 @@
 /** What a peer does in a process of its own (peer-process.ts). */
 
+/** What a task carries. */
+export interface Payload {
+  /** Its number. */
+  readonly sample: number;
+  readonly text?: string;
+  /** How long it takes; for this project's only. */
+  readonly sleepMs?: number;
+}
+
 export interface PeerClient {
   /** Makes its tables, or whatever its queue lives in. */
   readonly install: () => Promise<void>;
-  /** Adds tasks in bulk, with their number as payload. @param dueAtMs undefined: at once @param sleepMs for this project's only */
+  /** Adds tasks in bulk. @param dueAtMs undefined: at once */
   readonly load: (
-    samples: readonly number[],
-    dueAtMs: (sample: number) => number | undefined,
-    sleepMs?: number,
+    payloads: readonly Payload[],
+    dueAtMs: (payload: Payload) => number | undefined,
   ) => Promise<void>;
   /** Adds the task of this number, due at once. */
   readonly submit: (sample: number) => Promise<void>;

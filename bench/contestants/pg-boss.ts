@@ -1,6 +1,6 @@
 /** pg-boss: large batches, fetched again at once while they come back full, and NOTIFY for what is new. */
 import { PgBoss } from 'pg-boss';
-import type { Peer } from './peer.ts';
+import type { Payload, Peer } from './peer.ts';
 import { groups } from './peer.ts';
 
 const QUEUE = 'noop';
@@ -10,10 +10,6 @@ const WORKERS = 2;
 const POLL_S = 0.5;
 /** Enough for 32 submissions in flight. */
 const CLIENT_POOL_SIZE = 32;
-
-interface Payload {
-  readonly sample: number;
-}
 
 /** The client leaves the housekeeping to the worker. */
 const clientOnly = { supervise: false, schedule: false, max: CLIENT_POOL_SIZE };
@@ -32,21 +28,24 @@ export const peer: Peer = {
         .executeSql(`SELECT 1 FROM pgboss.job WHERE name = $1 AND ${condition} LIMIT 1`, [QUEUE]);
       return rows.length > 0;
     };
-    const add = (samples: readonly number[], dueAtMs: (sample: number) => number | undefined) =>
+    const add = (payloads: readonly Payload[], dueAtMs: (payload: Payload) => number | undefined) =>
       boss.insert(
         QUEUE,
-        samples.map((sample) => {
-          const startAfter = dueAtMs(sample);
-          return { data: { sample }, ...(startAfter !== undefined && { startAfter: new Date(startAfter) }) };
+        payloads.map((payload) => {
+          const startAfter = dueAtMs(payload);
+          return { data: payload, ...(startAfter !== undefined && { startAfter: new Date(startAfter) }) };
         }),
       );
     return {
       install: () => boss.createQueue(QUEUE, { notify: true }),
       async load(all, dueAtMs) {
-        for (const samples of groups(all, 5_000)) await add(samples, dueAtMs);
+        for (const payloads of groups(all, 5_000)) await add(payloads, dueAtMs);
       },
       async submitMany(samples) {
-        await add(samples, () => undefined);
+        await add(
+          samples.map((sample) => ({ sample })),
+          () => undefined,
+        );
       },
       async submit(sample) {
         await boss.send(QUEUE, { sample });

@@ -4,7 +4,7 @@ import { inTransaction, withConnection } from '../../libs/db/client.ts';
 import { postgresTaskStore } from '../../libs/db/postgres-task-store.ts';
 import { numbers } from '../../libs/db/statement.ts';
 import type { NewTask } from '../../libs/db/stores.ts';
-import type { Peer, PeerClient } from './peer.ts';
+import type { Payload, Peer, PeerClient } from './peer.ts';
 import { groups } from './peer.ts';
 
 /** No handler of its own. */
@@ -18,10 +18,10 @@ const POOL_SIZE = 32;
 export function projectTasks(url: string, install: () => Promise<void>): PeerClient {
   const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
   const pooled = postgresTaskStore({ db: pool });
-  const toTask = (sample: number, scheduledAtMs?: number, sleepMs?: number): NewTask => ({
-    name: sleepMs === undefined ? NAME : SLEEPING,
+  const toTask = (payload: Payload, scheduledAtMs?: number): NewTask => ({
+    name: payload.sleepMs === undefined ? NAME : SLEEPING,
     key: null,
-    payload: { sample, ...(sleepMs !== undefined && { sleepMs }) },
+    payload: { ...payload },
     scheduledAtMs: scheduledAtMs === undefined ? null : Math.round(scheduledAtMs),
   });
   // Of the tasks that were added since all were done: the first, and one above which none is left to do.
@@ -29,23 +29,21 @@ export function projectTasks(url: string, install: () => Promise<void>): PeerCli
   let highest = Number.MAX_SAFE_INTEGER;
   return {
     install,
-    async load(all, dueAtMs, sleepMs) {
+    async load(all, dueAtMs) {
       if (highest === 0) lowest = 0;
       highest = Number.MAX_SAFE_INTEGER;
       // In one transaction: workers that run already see all of them at once.
       await withConnection(url, (client) =>
         inTransaction(client, async () => {
           const store = postgresTaskStore({ db: client });
-          for (const samples of groups(all, 5_000)) {
-            const records = await store.insert(
-              samples.map((sample) => toTask(sample, dueAtMs(sample), sleepMs)),
-            );
+          for (const payloads of groups(all, 5_000)) {
+            const records = await store.insert(payloads.map((payload) => toTask(payload, dueAtMs(payload))));
             lowest ||= records[0]?.id ?? 0;
           }
         }),
       );
     },
-    submit: groupCommit((samples) => pooled.insert(samples.map((sample) => toTask(sample)))),
+    submit: groupCommit((samples) => pooled.insert(samples.map((sample) => toTask({ sample })))),
     /** Not as the API does it, but as little as it could: partitions by number, nobody notified. */
     async submitMany(samples) {
       await pool.query({

@@ -4,8 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
+import { ClaimSize } from '../../apps/worker-node/claim-size.ts';
 import { bootstrapDatabase } from '../../libs/db/bootstrap.ts';
 import { migrate } from '../../libs/db/migrate.ts';
+import { fittingReply } from '../../libs/db/postgres-execution-store.ts';
 import { loadStatement, numbers } from '../../libs/db/statement.ts';
 import type { Peer } from './peer.ts';
 import { projectTasks } from './project-tasks.ts';
@@ -13,7 +15,6 @@ import { projectTasks } from './project-tasks.ts';
 const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
-const BATCH = 1_000;
 /** Of a claim while there is a backlog, in turn; otherwise a claim is of all partitions. */
 const CLAIM_PARTITIONS = 16;
 const POLL_MS = 1;
@@ -76,6 +77,7 @@ export const peer: Peer = {
     const afterDueMs = everywhere<number | null>(null);
     const afterId = everywhere<number | null>(null);
     const recordsFrom = everywhere<number | null>(null);
+    const size = new ClaimSize();
     let turn = 0;
     let backlog = true;
     const claim = async (): Promise<Batch> => {
@@ -83,6 +85,7 @@ export const peer: Peer = {
       turn = (turn + CLAIM_PARTITIONS) % PARTITIONS;
       const of = <T>(values: readonly T[]) =>
         some.flatMap((partition) => values.slice(partition, partition + 1));
+      const limit = size.most;
       const values = [
         ...[
           numbers(some),
@@ -92,7 +95,7 @@ export const peer: Peer = {
           numbers(of(afterId)),
           numbers(of(recordsFrom)),
         ],
-        ...[randomUUID(), WORKER, BATCH, [], false],
+        ...[randomUUID(), WORKER, limit, [], false],
       ];
       const { rows } = await claiming.query<Claim>({ ...claimTasks, values });
       const [reply] = rows;
@@ -100,7 +103,7 @@ export const peer: Peer = {
       const { now_ms, held, oldest, record_id, tasks } = reply;
       for (const [index, partition] of held.entries()) recordsFrom[partition] = oldest[index] ?? null;
       const claimed = JSON.parse(tasks) as readonly Claimed[];
-      backlog = claimed.length === BATCH;
+      backlog = size.claimed({ tasks: claimed, fitting: fittingReply(claimed, tasks) }, limit);
       // Where all was taken, the next is looked for from the beginning: what is committed later may be due earlier.
       if (!backlog) for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
       else

@@ -28,7 +28,7 @@ function drainBeside(name: string, times: number): Scenario {
         return {
           name: `project, ${where}`,
           setup: contestant.setup,
-          measure: () => drain(bench, contestant, options.tasks),
+          measure: () => drain(bench, contestant, { count: options.tasks }),
         };
       });
       const comparison = { of: 'project, beside', against: 'project, alone', measure: RATE };

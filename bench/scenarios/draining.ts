@@ -32,30 +32,30 @@ export const PROJECT_STARTS =
   'For this project that is the time in the worker’s log line; the lines of all tasks claimed together are written ' +
   'before the first of their handlers is called.';
 
-/** Has the contestant, new and not working yet, work off `tasks` due tasks. */
-export async function drain(bench: Bench, contestant: Contestant, tasks: number): Promise<Measured> {
+/** Has the contestant, new and not working yet, work off a load of due tasks. */
+export async function drain(bench: Bench, contestant: Contestant, load: Load): Promise<Measured> {
   const { postgres, options, say } = bench;
   try {
     await contestant.start();
-    await contestant.load({ count: tasks });
+    await contestant.load(load);
     const url = contestant.postgresUrl;
     if (url === undefined) {
       await contestant.work();
-      return { [RATE]: await rateOfDrain(contestant, { count: tasks }) };
+      return { [RATE]: await rateOfDrain(contestant, load) };
     }
     await postgres.settle(url);
     const before = await postgres.written(url);
     if (options.profile) await resetStatements(url);
     await contestant.work();
-    const rate = await rateOfDrain(contestant, { count: tasks });
+    const rate = await rateOfDrain(contestant, load);
     if (options.profile) say((await longestStatements(url)).join('\n'));
     // Counts of rows come from sessions that have ended, at the latest.
     await contestant.stop();
     const after = await postgres.written(url);
     return {
       [RATE]: rate,
-      [WAL]: (after.walBytes - before.walBytes) / tasks,
-      [DEAD_ROWS]: (after.deadRows - before.deadRows) / tasks,
+      [WAL]: (after.walBytes - before.walBytes) / load.count,
+      [DEAD_ROWS]: (after.deadRows - before.deadRows) / load.count,
     };
   } finally {
     await contestant.stop();

@@ -32,7 +32,7 @@ export const retentionScenario: Scenario = {
         name,
         setup: contestant.setup,
         async measure() {
-          const measured = await drain(bench, contestant, tasks);
+          const measured = await drain(bench, contestant, { count: tasks });
           const left = await countOld(contestant.postgresUrl ?? '');
           return { ...measured, [REMOVED]: (BESIDE.old - left) / tasks };
         },

@@ -98,8 +98,7 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
       ]);
       const { now_ms: dbNowMs, held: stood, oldest: oldestRecords } = row;
       const tasks = toClaimedTasks(row, held);
-      const fitting = Math.floor((tasks.length * MAX_REPLY_BYTES) / Buffer.byteLength(row.tasks));
-      return { dbNowMs, held: stood, oldestRecords, tasks, fitting: tasks.length === 0 ? Infinity : fitting };
+      return { dbNowMs, held: stood, oldestRecords, tasks, fitting: fittingReply(tasks, row.tasks) };
     },
     async payloads(attempts) {
       const rows = await run<{ id: number; payload: Json }>(db, taskPayloads, [
@@ -227,6 +226,11 @@ async function recover(
     }
   }
   return recovered;
+}
+
+/** How many such tasks a reply holds, by the tasks of one and its text. */
+export function fittingReply({ length }: readonly unknown[], text: string): number {
+  return length === 0 ? Infinity : Math.floor((length * MAX_REPLY_BYTES) / Buffer.byteLength(text));
 }
 
 function toClaimedTasks(
