@@ -4,7 +4,9 @@ import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 
 /** Payloads that are read apart are up to 256 KB each: this many at a time keeps a reply under 8 MB. */
-const PAYLOADS_PER_READ = 32;
+const LONG_PER_READ = 32;
+/** Those that are known to be short are up to 4 KB each. */
+const SHORT_PER_READ = 500;
 
 interface PayloadReaderOptions {
   readonly store: Pick<ExecutionStore, 'payloads'>;
@@ -26,8 +28,19 @@ export class PayloadReader {
   }
 
   read(tasks: readonly ClaimedTask[]): void {
-    for (let i = 0; i < tasks.length; i += PAYLOADS_PER_READ) {
-      const slice = tasks.slice(i, i + PAYLOADS_PER_READ);
+    this.#readSome(
+      tasks.filter(({ payloadIsShort }) => payloadIsShort === true),
+      SHORT_PER_READ,
+    );
+    this.#readSome(
+      tasks.filter(({ payloadIsShort }) => payloadIsShort !== true),
+      LONG_PER_READ,
+    );
+  }
+
+  #readSome(tasks: readonly ClaimedTask[], perRead: number): void {
+    for (let i = 0; i < tasks.length; i += perRead) {
+      const slice = tasks.slice(i, i + perRead);
       this.#read(slice).catch((error: unknown) => {
         this.#options.logger.error({ err: error }, 'could not read payloads');
         for (const task of slice) this.#options.onFailed(task, error);

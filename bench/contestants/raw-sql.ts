@@ -1,13 +1,11 @@
 /**
  * The limit: the project's two hot statements, from one small process without the project. One connection claims a
- * batch while another records the last one. Nothing is logged.
+ * batch while others read what payloads did not come with the last one, and record it. Nothing is logged.
  */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { ClaimSize } from '../../apps/worker-node/claim-size.ts';
 import { bootstrapDatabase } from '../../libs/db/bootstrap.ts';
 import { migrate } from '../../libs/db/migrate.ts';
-import { fittingReply } from '../../libs/db/postgres-execution-store.ts';
 import { loadStatement, numbers } from '../../libs/db/statement.ts';
 import type { Peer } from './peer.ts';
 import { projectTasks } from './project-tasks.ts';
@@ -15,12 +13,14 @@ import { projectTasks } from './project-tasks.ts';
 const PARTITIONS = 64;
 const WORKER = 'raw-sql';
 const INCARNATION = 'raw-sql-1';
+const BATCH = 1_000;
 /** Of a claim while there is a backlog, in turn; otherwise a claim is of all partitions. */
 const CLAIM_PARTITIONS = 16;
 const POLL_MS = 1;
 
 const claimTasks = loadStatement('claim-tasks');
 const finishTasks = loadStatement('finish-tasks');
+const taskPayloads = loadStatement('task-payloads');
 
 type Claimed = readonly [
   id: number,
@@ -30,7 +30,7 @@ type Claimed = readonly [
   failures: number,
   dueMs: number,
   more: unknown,
-  payload: { readonly sample: number },
+  payload?: { readonly sample: number },
 ];
 
 interface Claim {
@@ -67,7 +67,7 @@ export const peer: Peer = {
       await client.query('SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off');
       return client;
     };
-    const [claiming, finishing] = await Promise.all([connect(), connect()]);
+    const [claiming, reading, finishing] = await Promise.all([connect(), connect(), connect()]);
     await claiming.query(
       'UPDATE partition_owner SET epoch = 1, owner = $1, incarnation = $2, acquired_at = now()',
       [WORKER, INCARNATION],
@@ -77,7 +77,6 @@ export const peer: Peer = {
     const afterDueMs = everywhere<number | null>(null);
     const afterId = everywhere<number | null>(null);
     const recordsFrom = everywhere<number | null>(null);
-    const size = new ClaimSize();
     let turn = 0;
     let backlog = true;
     const claim = async (): Promise<Batch> => {
@@ -85,7 +84,6 @@ export const peer: Peer = {
       turn = (turn + CLAIM_PARTITIONS) % PARTITIONS;
       const of = <T>(values: readonly T[]) =>
         some.flatMap((partition) => values.slice(partition, partition + 1));
-      const limit = size.most;
       const values = [
         ...[
           numbers(some),
@@ -95,7 +93,7 @@ export const peer: Peer = {
           numbers(of(afterId)),
           numbers(of(recordsFrom)),
         ],
-        ...[randomUUID(), WORKER, limit, [], false],
+        ...[randomUUID(), WORKER, BATCH, [], false],
       ];
       const { rows } = await claiming.query<Claim>({ ...claimTasks, values });
       const [reply] = rows;
@@ -103,13 +101,27 @@ export const peer: Peer = {
       const { now_ms, held, oldest, record_id, tasks } = reply;
       for (const [index, partition] of held.entries()) recordsFrom[partition] = oldest[index] ?? null;
       const claimed = JSON.parse(tasks) as readonly Claimed[];
-      backlog = size.claimed({ tasks: claimed, fitting: fittingReply(claimed, tasks) }, limit);
+      backlog = claimed.length === BATCH;
       // Where all was taken, the next is looked for from the beginning: what is committed later may be due earlier.
       if (!backlog) for (const partition of held) afterDueMs[partition] = afterId[partition] = null;
       else
         for (const [id, , partition, , , dueMs] of claimed)
           [afterDueMs[partition], afterId[partition]] = [dueMs, id];
       return { claimedMs: now_ms, record: Number(record_id), tasks: claimed };
+    };
+    const start = async ({ tasks, record }: Batch) => {
+      const apart = tasks.filter(([, , , , , , , payload]) => payload === undefined);
+      for (const [, , , , , , , payload] of tasks) if (payload !== undefined) onStart(payload.sample);
+      if (apart.length === 0) return;
+      const values = [
+        numbers(apart.map(([id]) => id)),
+        numbers(apart.map(([, , , attempt]) => attempt)),
+        apart.map(() => INCARNATION),
+        numbers(apart.map(([, , partition]) => partition)),
+        numbers(apart.map(() => record)),
+      ];
+      const { rows } = await reading.query<{ payload: { sample: number } }>({ ...taskPayloads, values });
+      for (const { payload } of rows) onStart(payload.sample);
     };
     const finish = async ({ tasks, claimedMs, record }: Batch) => {
       const settled = [...new Set(tasks.map(([, , partition]) => partition))];
@@ -130,12 +142,11 @@ export const peer: Peer = {
       let latest: Promise<void> | undefined;
       while (!closing) {
         const batch = await claim();
-        for (const [, , , , , , , { sample }] of batch.tasks) onStart(sample);
         if (batch.tasks.length === 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
         else {
           await earlier;
           earlier = latest;
-          latest = finish(batch);
+          latest = start(batch).then(() => finish(batch));
         }
       }
       await Promise.all([earlier, latest]);
@@ -149,7 +160,7 @@ export const peer: Peer = {
       async close() {
         closing = true;
         await done;
-        await Promise.all([claiming.end(), finishing.end()]);
+        await Promise.all([claiming.end(), reading.end(), finishing.end()]);
       },
     };
   },

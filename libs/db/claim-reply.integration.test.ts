@@ -50,6 +50,7 @@ describe('the reply of a claim', () => {
       const { tasks } = await a.claim();
       expect(tasks).toMatchObject([{ id }]);
       expect(tasks[0]?.payload).toBeUndefined();
+      expect(tasks[0]?.payloadIsShort).toBe(false);
       expect(await a.execution.payloads(tasks)).toEqual(new Map([[id, payload]]));
     });
 
@@ -105,25 +106,44 @@ describe('the reply of a claim', () => {
       }
     }
 
-    it('stays within 64 KB and leaves the rest to the next: 500 payloads of 200 bytes', async () => {
+    it('brings the payloads along where all are within 64 KB, or else none of them: they are short all the same', async () => {
       const records = await database.submit(
         Array.from({ length: 500 }, (_, index) => `n${index}`),
         { payload: { text: text(190) } },
+      );
+      const [all = []] = await claimAll(1_000);
+      // In the order in which they were due.
+      expect(all.map(({ id }) => id)).toEqual(records.map(({ id }) => id));
+      expect(
+        all.every(({ payload, payloadIsShort }) => payload === undefined && payloadIsShort === true),
+      ).toBe(true);
+      const payloads = await a.execution.payloads(all);
+      expect(all.map(({ id }) => payloads.get(id))).toEqual(all.map(() => ({ text: text(190) })));
+
+      await database.submit(
+        Array.from({ length: 200 }, () => 'n'),
+        { payload: { text: text(190) } },
+      );
+      const { tasks: fewer } = await a.claim(500);
+      expect(fewer).toHaveLength(200);
+      expect(fewer.every(({ payload }) => payload !== undefined)).toBe(true);
+    });
+
+    it('stays within 64 KB and leaves the rest to the next: 500 names of 200 letters', async () => {
+      const records = await database.submit(
+        Array.from({ length: 500 }, (_, index) => `n${index}`.padEnd(200, 'x')),
+        { payload: null },
       );
       const claims = await claimAll(500);
       expect(claims.length).toBeGreaterThan(1);
       expect(claims[0]?.length).toBeGreaterThan(180);
       // In the order in which they were due, and each once.
       expect(claims.flat().map(({ id }) => id)).toEqual(records.map(({ id }) => id));
-      expect(claims.flat().every(({ payload }) => payload !== undefined)).toBe(true);
     });
 
     it('says how many such tasks fit, so that as many can be asked for', async () => {
       expect(await a.claim(500)).toMatchObject({ tasks: [], fitting: Infinity });
-      await database.submit(
-        Array.from({ length: 700 }, (_, index) => `n${index}`),
-        { payload: { text: text(190) } },
-      );
+      await database.submit(Array.from({ length: 700 }, (_, index) => `n${index}`.padEnd(200, 'x')));
       const cut = await a.claim(500);
       expect(cut.tasks.length).toBeGreaterThan(180);
       expect(cut.fitting / cut.tasks.length).toBeCloseTo(1, 1);
@@ -147,11 +167,11 @@ describe('the reply of a claim', () => {
 
     it('records no more than it names', async () => {
       await database.submit(
-        Array.from({ length: 100 }, () => 'n'),
-        { payload: noise(4_000), partition: 1 },
+        Array.from({ length: 200 }, () => '界'.repeat(200)),
+        { partition: 1 },
       );
-      const { tasks } = await a.claim();
-      expect(tasks.length).toBeLessThan(20);
+      const { tasks } = await a.claim(200);
+      expect(tasks.length).toBeLessThan(110);
       expect(await database.records()).toEqual({ 1: [tasks.length] });
     });
   });

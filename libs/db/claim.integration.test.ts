@@ -39,7 +39,7 @@ describe('claim', () => {
         scheduledAtMs: late?.scheduledAtMs,
         dueAtMs: late?.createdAtMs,
         claimedAtMs: dbNowMs,
-        payload: null,
+        ...{ payload: null, payloadIsShort: true },
       },
       expect.objectContaining({ id: later?.id, name: 'later', partition: 1 }),
     ]);

@@ -47,12 +47,13 @@ type ClaimedColumns = [
   attempt: number,
   failures: number,
   dueAtMs: number,
-  /** Null: scheduled as due, and as is usual. */
+  /** Null: scheduled as due, and as is usual, with a short payload. */
   more: {
     readonly scheduledAtMs: number;
     readonly policy: TaskPolicy | null;
     readonly priority: number;
     readonly serial: boolean;
+    readonly long: boolean;
   } | null,
   payload?: Json,
 ];
@@ -228,9 +229,10 @@ async function recover(
   return recovered;
 }
 
-/** How many such tasks a reply holds, by the tasks of one and its text. */
-export function fittingReply({ length }: readonly unknown[], text: string): number {
-  return length === 0 ? Infinity : Math.floor((length * MAX_REPLY_BYTES) / Buffer.byteLength(text));
+/** How many such tasks a reply holds, by the tasks of one and its text; they have been cut off only where none has its payload. */
+function fittingReply(tasks: readonly ClaimedTask[], text: string): number {
+  if (tasks.length === 0 || tasks.some(({ payload }) => payload !== undefined)) return Infinity;
+  return Math.floor((tasks.length * MAX_REPLY_BYTES) / Buffer.byteLength(text));
 }
 
 function toClaimedTasks(
@@ -259,6 +261,7 @@ function toClaimedTasks(
         scheduledAtMs: more?.scheduledAtMs ?? dueAtMs,
         dueAtMs,
         payload,
+        payloadIsShort: !(more?.long ?? false),
       };
     },
   );

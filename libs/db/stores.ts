@@ -270,8 +270,10 @@ export interface ClaimedTask extends ClaimRecord {
   readonly scheduledAtMs: number;
   readonly dueAtMs: number;
   readonly claimedAtMs: number;
-  /** Where it is short and came with the claim. */
+  /** Where it came with the claim. */
   readonly payload?: Json | undefined;
+  /** It can be read together with many others. */
+  readonly payloadIsShort?: boolean;
 }
 
 export interface ClaimResult {
@@ -280,7 +282,7 @@ export interface ClaimResult {
   /** For each of them, the oldest record of a claim that stands there, or that may ever stand there from now on. */
   readonly oldestRecords: number[];
   readonly tasks: ClaimedTask[];
-  /** How many tasks such as these a reply holds, as it is bounded in bytes; Infinity where there are none. */
+  /** How many tasks such as these a reply holds, as it is bounded in bytes; Infinity where their payloads fit as well. */
   readonly fitting: number;
   readonly dbNowMs: number;
 }

@@ -5,9 +5,10 @@
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
--- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy, priority, serial}
--- where the task's first time is another than the due one, it has a policy or a priority of its own or is serial, and the payload only where it is
--- short. The tasks are within 64 KB, fewer of them where they would not be, and the rest is small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
+-- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy, priority, serial, long}
+-- where the task's first time is another than the due one, it has a policy or a priority of its own, is serial, or its payload is long. The
+-- payloads come along where they are short and all is within 64 KB; where the tasks without them are not, they are fewer; and the rest is
+-- small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
 --
 -- Locks: the owner rows, FOR NO KEY UPDATE and in id order, all of them before any task is looked at: a higher epoch
 -- waits for this claim, or this claim finds the row superseded. No task is locked. Whoever else makes a task fit or
@@ -34,7 +35,9 @@ DECLARE
   ids bigint[] := '{}';
   places integer[] := '{}';
   attempts integer[] := '{}';
+  -- Of each task, with its payload and without.
   texts text[] := '{}';
+  heads text[] := '{}';
   taken integer;
 BEGIN
   now_ms := extract(epoch FROM now()) * 1000;
@@ -81,7 +84,10 @@ BEGIN
     ), due AS (
       SELECT t.*
       FROM own CROSS JOIN LATERAL (
-        SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial, payload FROM task
+        SELECT id, partition_id, name, attempt, failures, scheduled_at, due_at, policy, priority, serial,
+               -- What is stored compressed may be long. What is not is as long as its column, but for a header.
+               CASE WHEN pg_column_size(payload) <= 4096 AND pg_column_compression(payload) IS NULL THEN payload::text END AS short
+        FROM task
         WHERE partition_id = own.partition_id AND status = 'PENDING' AND priority = level AND blocked IS NOT TRUE
           AND due_at <= now() AND (due_at, id) > (coalesce(own.after_due, '-infinity'), own.after_id)
           AND cancel_requested_at IS NULL AND (name = ANY (names)) = listed
@@ -89,27 +95,31 @@ BEGIN
         ORDER BY due_at, id LIMIT own.share
       ) AS t
       ORDER BY t.due_at, t.id LIMIT most - cardinality(ids)
+    ), told AS (
+      -- OFFSET 0: each head once.
+      SELECT id, partition_id, attempt, short,
+             concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
+               round(date_part('epoch', due_at) * 1000)::bigint,
+               CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial AND short IS NOT NULL THEN 'null'
+                    ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
+                                           'policy', policy, 'priority', priority, 'serial', serial, 'long', short IS NULL)::text
+               END) AS head
+      FROM due OFFSET 0
     )
     SELECT array_agg(id) AS ids, array_agg(partition_id) AS places, array_agg(attempt + 1) AS attempts,
-           array_agg(concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
-             round(date_part('epoch', due_at) * 1000)::bigint,
-             CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial THEN 'null'
-                  ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
-                                         'policy', policy, 'priority', priority, 'serial', serial)::text END,
-             -- What is stored compressed may be long.
-             CASE WHEN pg_column_size(payload) <= 8192 AND pg_column_compression(payload) IS NULL
-                       AND octet_length(payload::text) <= 4096 THEN payload::text END) || ']') AS texts,
+           array_agg(concat(head, ',' || short, ']')) AS texts, array_agg(head || ']') AS heads,
            (SELECT coalesce(json_agg(coalesce(o.id, record_id) ORDER BY h.ordinal), '[]')
             FROM unnest(held) WITH ORDINALITY AS h (partition_id, ordinal)
             LEFT JOIN (SELECT partition_id, min(id) AS id FROM open GROUP BY partition_id) AS o USING (partition_id)) AS oldest
     INTO look
-    FROM due;
+    FROM told;
     -- Of the first look: what has begun since is above it.
     oldest := coalesce(oldest, look.oldest);
     ids := ids || look.ids;
     places := places || look.places;
     attempts := attempts || look.attempts;
     texts := texts || look.texts;
+    heads := heads || look.heads;
     EXIT WHEN cardinality(ids) >= most;
   END LOOP;
 
@@ -117,7 +127,11 @@ BEGIN
   LOOP
     tasks := concat('[', array_to_string(texts[:taken], ','), ']');
     EXIT WHEN octet_length(tasks) <= most_bytes;
-    taken := taken * most_bytes::bigint / octet_length(tasks);
+    IF texts <> heads THEN
+      texts := heads;
+    ELSE
+      taken := taken * most_bytes::bigint / octet_length(tasks);
+    END IF;
   END LOOP;
 
   INSERT INTO claim_record (partition_id, id, claim_id, incarnation, worker_id, epoch, task_ids, attempts)

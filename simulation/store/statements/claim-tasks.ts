@@ -114,29 +114,29 @@ function findDue(
     .slice(0, limit);
 }
 
-/** `tasks`: as many as fit, and their text. Postgres puts blanks in, which no test comes near enough to see. */
+/** `tasks`: with their payloads if they fit, or else as many as fit without, and their text. Postgres puts blanks in, which no test comes near enough to see. */
 function fitting(due: readonly TaskRow[]): { readonly taken: readonly TaskRow[]; readonly tasks: string } {
   let taken = due.length;
+  const whole = JSON.stringify(due.map((t) => [...head(t), ...(isShort(t) ? [t.payload] : [])]));
+  if (Buffer.byteLength(whole) <= MAX_BYTES) return { taken: due, tasks: whole };
   for (;;) {
-    const tasks = JSON.stringify(due.slice(0, taken).map(claimed));
+    const tasks = JSON.stringify(due.slice(0, taken).map(head));
     const bytes = Buffer.byteLength(tasks);
     if (bytes <= MAX_BYTES) return { taken: due.slice(0, taken), tasks };
     taken = Math.floor((taken * MAX_BYTES) / bytes);
   }
 }
 
-/** `texts` */
-function claimed(t: TaskRow): unknown[] {
+/** `heads` */
+function head(t: TaskRow): unknown[] {
   const { policy, priority, serial } = t;
-  const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0 && !serial;
-  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority, serial };
-  return [
-    ...[t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more],
-    ...(isShort(t) ? [t.payload] : []),
-  ];
+  const long = !isShort(t);
+  const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0 && !serial && !long;
+  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority, serial, long };
+  return [t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more];
 }
 
-/** It goes with the claim. */
+/** It may go with the claim. */
 const isShort = ({ payload }: TaskRow) => Buffer.byteLength(JSON.stringify(payload)) <= SHORT_BYTES;
 
 /** The records. */
