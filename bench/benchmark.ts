@@ -97,7 +97,7 @@ async function runAndRecord(scenario: Scenario, bench: Bench): Promise<string> {
   const { name } = scenario;
   const absent = scenario.contestants.filter((contestant) => !takesPart(bench, contestant));
   if (absent.length === scenario.contestants.length) {
-    throw new Error(`${name}: cannot measure ${absent.join(', ')} here`);
+    throw new Error(`cannot measure ${absent.join(', ')} here`);
   }
   const result = await runScenario(scenario, bench);
   const trial = isTrial(options, scenario) || absent.length > 0;

@@ -33,7 +33,7 @@ function section(result: ScenarioResult): string {
     `${method}\n`,
     table([header, ...rows]),
     ...(compared.length > 0 ? [table([['', 'measure', 'ratio'], ...compared])] : []),
-    `${rounds} rounds, ${result.measuredAt.slice(0, 10)}${commitOf(result)}. ${result.machine}. ` +
+    `${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${result.measuredAt.slice(0, 10)}${commitOf(result)}. ${result.machine}. ` +
       `${result.servers.join('; ')}. ${listOf(result.packages)}.\n`,
   ].join('\n');
 }

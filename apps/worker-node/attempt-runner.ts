@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
-import type { Json, TaskId } from '../../libs/core/task.ts';
+import type { Json } from '../../libs/core/task.ts';
 import type { AttemptEnd, ClaimedTask } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { AttemptAbort } from './attempt-abort.ts';
@@ -13,6 +13,8 @@ import type { Handler } from './handlers/handler.ts';
 export interface Attempt {
   readonly task: ClaimedTask;
   readonly abort: AttemptAbort;
+  /** Undefined: it has not been read yet. */
+  payload: Json | undefined;
   /** Its handler has been called, and has neither ended nor been given up on. */
   running: boolean;
   /** It has, or shall never be called; the outcome is on its way to the database. */
@@ -57,17 +59,14 @@ export class AttemptRunner {
   }
 
   /** Says that these start, and starts them: the lines are written before a handler can block or end this process. */
-  start(attempts: readonly Attempt[], payloads?: ReadonlyMap<TaskId, Json>): void {
+  start(attempts: readonly Attempt[]): void {
     const { workerId: worker } = this.#options;
     for (const { task } of attempts) {
       const { id: taskId, name: taskName, partition, attempt } = task;
       this.#log.info({ taskId, taskName, partition, attempt, worker }, 'Handling event');
     }
     this.#log.flush();
-    for (const attempt of attempts) {
-      const { id, payload = payloads?.get(id) ?? null } = attempt.task;
-      void this.#run(attempt, payload);
-    }
+    for (const attempt of attempts) void this.#run(attempt);
   }
 
   /** Gives up on one that has been told to end, if it has not by then. */
@@ -77,8 +76,8 @@ export class AttemptRunner {
   }
 
   /** Never rejects: whatever the handler does is the attempt's outcome. */
-  async #run(attempt: Attempt, payload: Json): Promise<void> {
-    const { task, abort } = attempt;
+  async #run(attempt: Attempt): Promise<void> {
+    const { task, abort, payload = null } = attempt;
     const { clock, random, logger, onEnd, onLeave } = this.#options;
     attempt.running = true;
     const context = new AttemptContext(task, abort, this.#contextHost);

@@ -183,6 +183,58 @@ describe('an attempt that is cancelled before it has started', () => {
 });
 
 describe('tasks that wait for others of their name', () => {
+  it('have their short payloads read at once and together, and are started with them one after the other', async () => {
+    const given: unknown[] = [];
+    const bench = new ExecutorUnderTest(() => ({
+      concurrency: 1,
+      run: (payload) => Promise.resolve(void given.push(payload)),
+    }));
+    const reads: number[][] = [];
+    bench.readPayloads = (ids) => {
+      reads.push(ids);
+      return Promise.resolve(new Map(ids.map((id) => [id, `of ${id}`])));
+    };
+    bench.executor.accept([1, 2, 3].map((id) => claimedApart(id, { payloadIsShort: true })));
+    await bench.clock.advance(0);
+    expect(reads).toEqual([[1, 2, 3]]);
+    expect(given).toEqual(['of 1', 'of 2', 'of 3']);
+    expect(bench.outcomes).toEqual(['1/1 COMPLETED', '2/1 COMPLETED', '3/1 COMPLETED']);
+  });
+
+  it('have long ones read when it is their turn', async () => {
+    const bench = new ExecutorUnderTest(() => oneAtATime);
+    const reads: number[][] = [];
+    bench.readPayloads = (ids) => {
+      reads.push(ids);
+      return Promise.resolve(new Map(ids.map((id) => [id, null])));
+    };
+    bench.executor.accept([1, 2].map((id) => claimedApart(id, { payloadIsShort: false })));
+    await bench.clock.advance(0);
+    expect([reads, started]).toEqual([[[1]], ['1/1']]);
+    ends.get(1)?.resolve(undefined);
+    await bench.clock.advance(0);
+    expect([reads, started]).toEqual([
+      [[1], [2]],
+      ['1/1', '2/1'],
+    ]);
+  });
+
+  it('are handed back where the partition has become another’s by the time their payloads come', async () => {
+    const bench = new ExecutorUnderTest(() => oneAtATime);
+    const payloads = deferred<Map<number, null>>();
+    bench.readPayloads = () => payloads.promise;
+    bench.executor.accept([1, 2].map((id) => claimedApart(id, { payloadIsShort: true })));
+    bench.held = [];
+    payloads.resolve(
+      new Map([
+        [1, null],
+        [2, null],
+      ]),
+    );
+    await bench.clock.advance(0);
+    expect([bench.outcomes, started]).toEqual([['2/1 HANDED_BACK'], ['1/1']]);
+  });
+
   it('are handed back when their partition is another’s, and the others are not', async () => {
     const bench = new ExecutorUnderTest(() => oneAtATime);
     const { executor, clock, outcomes } = bench;

@@ -28,6 +28,10 @@ import { ProgressWriter } from './progress-writer.ts';
 
 const HANDED_BACK: AttemptEnd = { kind: 'HANDED_BACK' };
 
+/** Together with others, before it may have to wait for those of its name; a long payload is read when it is its turn. */
+const isReadAtOnce = ({ payload, payloadIsShort }: ClaimedTask) =>
+  payload === undefined && payloadIsShort === true;
+
 export interface ExecutorOptions {
   readonly store: ExecutionStore;
   readonly availability: Availability;
@@ -53,7 +57,7 @@ export interface ExecutorOptions {
 /**
  * The attempts of this worker, each
  * ```
- * claimed → (others of its name ended →) (long payload read →) handler running → ended → outcome recorded
+ * claimed → (payload read →) (others of its name ended →) (long payload read →) handler running → ended → outcome recorded
  * ```
  * and in flight from the first to the last; counted against the capacity but for those that wait for others of their name, and
  * for one batch of outcomes that is being recorded: what is claimed meanwhile has not to wait for it.
@@ -80,7 +84,7 @@ export class Executor {
     });
     this.#early = new EarlyCancellations(clock);
     this.#payloads = new PayloadReader({
-      ...{ store, availability, logger, stop: this.#stop.signal },
+      ...{ store, availability, clock, logger, stop: this.#stop.signal },
       onRead: (tasks, payloads) => this.#payloadsRead(tasks, payloads),
       onFailed: (task, error) => this.#endUnstarted(task, endOfThrown(error, task, random)),
     });
@@ -136,26 +140,42 @@ export class Executor {
       }
       this.#outcomes.expect(task);
       this.#remove(task.id);
+      const { payload } = task;
       const abort = new AttemptAbort();
-      this.#attempts.set(task.id, { task, abort, running: false, ended: false, recording: false });
+      this.#attempts.set(task.id, { task, payload, abort, running: false, ended: false, recording: false });
     }
-    this.#begin(tasks.filter((task) => this.#enter(task)));
+    const standing = tasks.filter((task) => this.#stillStands(task));
+    this.#enter(standing.filter((task) => !isReadAtOnce(task)));
+    this.#payloads.read(standing.filter(isReadAtOnce));
   }
 
-  /** @returns whether it may begin: otherwise it waits for others of its name, or has ended */
-  #enter(task: ClaimedTask): boolean {
+  /** Otherwise it is over before it has begun. */
+  #stillStands(task: ClaimedTask): boolean {
     // A claim whose reply came too late: as if it had not been made.
     if (this.#stop.signal.aborted) this.#endUnstarted(task, HANDED_BACK);
     else if (this.#early.has(task.id, task.attempt)) this.abort(task.id, task.attempt, 'cancelled');
-    else if (this.#names.enter(task)) return true;
-    else if (!this.#options.holds(task)) this.#endUnstarted(task, HANDED_BACK);
+    else return true;
     return false;
+  }
+
+  /** Begins those that have not to wait for others of their name. */
+  #enter(tasks: readonly ClaimedTask[]): void {
+    this.#begin(
+      tasks.filter((task) => {
+        if (this.#names.enter(task)) return true;
+        if (!this.#options.holds(task)) this.#endUnstarted(task, HANDED_BACK);
+        return false;
+      }),
+    );
   }
 
   /** Runs these, which have a place among those of their names. */
   #begin(tasks: readonly ClaimedTask[]): void {
-    this.#start(tasks.filter(({ payload }) => payload !== undefined));
-    this.#payloads.read(tasks.filter(({ payload }) => payload === undefined));
+    const attempts = tasks.flatMap((task) => this.#stands(task) ?? []);
+    const ready = attempts.filter(({ payload }) => payload !== undefined);
+    if (ready.length > 0) this.#runner.start(ready);
+    if (ready.length === attempts.length) return;
+    this.#payloads.read(attempts.filter(({ payload }) => payload === undefined).map(({ task }) => task));
   }
 
   /**
@@ -211,17 +231,15 @@ export class Executor {
 
   #payloadsRead(tasks: readonly ClaimedTask[], payloads: ReadonlyMap<TaskId, Json>): void {
     for (const task of tasks) {
-      if (payloads.has(task.id)) continue;
+      const attempt = this.#stands(task);
+      if (attempt !== undefined) attempt.payload = payloads.get(task.id);
+      if (attempt?.payload !== undefined) continue;
       this.#dismiss(task);
       this.#leave(task);
     }
-    const read = tasks.filter(({ id }) => payloads.has(id));
-    this.#start(read, payloads);
-  }
-
-  #start(tasks: readonly ClaimedTask[], payloads?: ReadonlyMap<TaskId, Json>): void {
-    const starting = tasks.flatMap((task) => this.#stands(task) ?? []);
-    if (starting.length > 0) this.#runner.start(starting, payloads);
+    const read = tasks.filter((task) => this.#stands(task) !== undefined);
+    this.#enter(read.filter(isReadAtOnce));
+    this.#begin(read.filter((task) => !isReadAtOnce(task)));
   }
 
   /** The attempt of this task as it was claimed, where it has neither ended nor been taken away. */

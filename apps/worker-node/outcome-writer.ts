@@ -1,11 +1,19 @@
 import { InvalidInputError } from '../../libs/db/stores.ts';
-import type { ClaimRecord, ExecutionStore, Outcome, OutcomeResult } from '../../libs/db/stores.ts';
+import type {
+  AttemptEnd,
+  ClaimRecord,
+  ExecutionStore,
+  Outcome,
+  OutcomeResult,
+} from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import { errorText } from './attempt-end.ts';
 import type { Availability } from './availability.ts';
 import { OpenRecords } from './open-records.ts';
 
 const MAX_BATCH = 1_000;
+/** Of the results and errors of a batch: what cannot be sent within a statement's time would be sent again and again. */
+const MAX_BATCH_CHARS = 2_000_000;
 
 /** An outcome, and the record that has named its attempt. */
 export type RecordedOutcome = Outcome & ClaimRecord;
@@ -85,7 +93,7 @@ export class OutcomeWriter {
       // What ends together goes together: all that were waiting for this turn have ended after it.
       await Promise.resolve();
       while (this.#queue.length > 0 && !this.#giveUp.signal.aborted) {
-        const batch = this.#queue.slice(0, MAX_BATCH);
+        const batch = this.#queue.slice(0, batchSize(this.#queue));
         this.#onSending(batch.map(({ outcome }) => outcome));
         const results = await this.#finishAsFarAsPossible(batch);
         if (results === undefined) return;
@@ -133,4 +141,23 @@ export class OutcomeWriter {
     const message = errorText(`how it ended cannot be stored: ${reason}`);
     return { outcome: { ...outcome, end: { kind: 'FAILED', error: { name, message } } }, last };
   }
+}
+
+/** How many of `queue`, of which there is one at least, go together. */
+function batchSize(queue: readonly Queued[]): number {
+  const most = Math.min(queue.length, MAX_BATCH);
+  let chars = 0;
+  for (let size = 0; size < most; size++) {
+    chars += charsOf(queue[size]?.outcome.end);
+    if (chars > MAX_BATCH_CHARS) return Math.max(1, size);
+  }
+  return most;
+}
+
+function charsOf(end: AttemptEnd | undefined): number {
+  if (end?.kind === 'COMPLETED') return end.result?.length ?? 0;
+  if (end === undefined || !('error' in end)) return 0;
+  return typeof end.error === 'string'
+    ? end.error.length
+    : end.error.message.length + (end.error.stack?.length ?? 0);
 }

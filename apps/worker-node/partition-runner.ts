@@ -9,6 +9,7 @@ import { ClaimSize } from './claim-size.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
+import { freshReply } from './fresh-reply.ts';
 import { LookBack } from './look-back.ts';
 import type { LookFrom } from './look-back.ts';
 import type { OwnIncarnations } from './own-incarnations.ts';
@@ -18,8 +19,6 @@ import { Positions } from './positions.ts';
 export const LATE_COMMIT_MS = 20_000;
 /** After the database was away. */
 const RETRY_MS = 100;
-/** A reply that took longer may be of what is another's by now. By both clocks, as a machine may sleep. */
-const FRESH_REPLY_MS = 500;
 /** How far ahead the loop reads: longer than it takes until the next look back, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
 /** Of one claim, which writes a record in each of them. */
@@ -234,7 +233,8 @@ export class PartitionRunner {
       return part === undefined ? [] : [{ ...part, ...this.#positions.beyond(partition) }];
     });
     const claimId = random.uuid();
-    const [sentAtMs, sentWallMs] = [clock.monotonicMs(), clock.wallMs()];
+    const sentAtMs = clock.monotonicMs();
+    const fresh = freshReply(clock);
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
     this.#positions.looking();
@@ -253,10 +253,8 @@ export class PartitionRunner {
     }
     databaseTime.observe(result.dbNowMs, sentAtMs);
     this.#positions.claimed(result);
-    // A reply that was read long after it was made may be of attempts that are another's by now: reading the payloads tells.
-    const tookMs = Math.max(clock.monotonicMs() - sentAtMs, clock.wallMs() - sentWallMs);
-    const fresh = tookMs < FRESH_REPLY_MS;
-    executor.accept(fresh ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
+    // Reading the payloads tells whose the attempts are by now.
+    executor.accept(fresh() ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
     if (this.#claimSize.claimed(result, limit))
       for (const part of held)
         if (this.holds(part))

@@ -1,4 +1,6 @@
-/** BullMQ on Redis: many jobs at a time in one worker; what has ended is removed. */
+/**
+ * BullMQ on Redis: many jobs at a time in one worker, see https://docs.bullmq.io/guide/workers/concurrency, where it is 50; what has ended is removed.
+ */
 import { Queue, Worker } from 'bullmq';
 import type { Payload, Peer } from './peer.ts';
 import { groups } from './peer.ts';

@@ -1,6 +1,6 @@
 /**
- * graphile-worker, tuned as its performance page says: a local queue, completions in batches, and a pool of one more
- * connection than there are concurrent jobs. A refetch delay is for many workers on one database, and costs latency.
+ * graphile-worker, tuned as https://worker.graphile.org/docs/performance says: a local queue, completions in batches, and a pool of one
+ * more connection than there are concurrent jobs; twice the 24 jobs and the queue of 500 of that page. A refetch delay is for many workers on one database, and costs latency.
  */
 import { makeWorkerUtils, run, runMigrations } from 'graphile-worker';
 import pg from 'pg';

@@ -1,4 +1,7 @@
-/** pg-boss: large batches, fetched again at once while they come back full, and NOTIFY for what is new. */
+/**
+ * pg-boss: large batches, fetched again at once while they come back full, and NOTIFY for what is new. Options as in docs/api/workers.md and
+ * docs/api/queues.md of https://github.com/timgit/pg-boss, version 12.
+ */
 import { PgBoss } from 'pg-boss';
 import type { Payload, Peer } from './peer.ts';
 import { groups } from './peer.ts';
@@ -51,7 +54,9 @@ export const peer: Peer = {
         await boss.send(QUEUE, { sample });
       },
       async settled() {
-        return !(await any(`state < 'active'`)) && !(await any(`state = 'active'`));
+        // The last to be fetched, by the index they are fetched by: those that were before leave dead entries.
+        const waits = `state < 'active' AND NOT blocked ORDER BY priority, created_on DESC`;
+        return !(await any(waits)) && !(await any(`state = 'active'`));
       },
       close: () => boss.stop({ graceful: false }),
     };

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Json } from '../core/task.ts';
 import { DatabaseUnderTest } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
+import { loadFunctions } from './migrate.ts';
 import type { ClaimedTask } from './stores.ts';
 
 /** JSON of this many bytes. */
@@ -52,6 +53,28 @@ describe('the reply of a claim', () => {
       expect(tasks[0]?.payload).toBeUndefined();
       expect(tasks[0]?.payloadIsShort).toBe(false);
       expect(await a.execution.payloads(tasks)).toEqual(new Map([[id, payload]]));
+    });
+
+    it('takes what has not come for long where the function of the build before does not tell', async () => {
+      const [claim] = loadFunctions().filter(({ name }) => name === 'claim_tasks');
+      const before = (claim?.sql ?? '')
+        .replace("THEN '0'", "THEN 'null'")
+        .replace(", 'long', short IS NULL", '');
+      expect(before).toHaveLength((claim?.sql ?? '').length - 20);
+      await database.pool.query(before);
+      try {
+        await database.submit(['x', 'y'], { payload: noise(5_000) });
+        await database.submitOne({ payload: null });
+        const { tasks } = await a.claim();
+        expect(tasks.map(({ payload, payloadIsShort }) => [payload, payloadIsShort])).toEqual([
+          [undefined, false],
+          [undefined, false],
+          [null, false],
+        ]);
+        expect((await a.execution.payloads(tasks)).size).toBe(3);
+      } finally {
+        await database.pool.query(claim?.sql ?? '');
+      }
     });
 
     it('read apart, shows it only while the attempt is still the reader’s', async () => {

@@ -47,14 +47,17 @@ type ClaimedColumns = [
   attempt: number,
   failures: number,
   dueAtMs: number,
-  /** Null: scheduled as due, and as is usual, with a short payload. */
-  more: {
-    readonly scheduledAtMs: number;
-    readonly policy: TaskPolicy | null;
-    readonly priority: number;
-    readonly serial: boolean;
-    readonly long: boolean;
-  } | null,
+  /** 0: scheduled as due, and as is usual, with a short payload. Null, of a function of the build before: with any payload. */
+  more:
+    | {
+        readonly scheduledAtMs: number;
+        readonly policy: TaskPolicy | null;
+        readonly priority: number;
+        readonly serial: boolean;
+        readonly long?: boolean;
+      }
+    | 0
+    | null,
   payload?: Json,
 ];
 
@@ -229,7 +232,7 @@ async function recover(
   return recovered;
 }
 
-/** How many such tasks a reply holds, by the tasks of one and its text; they have been cut off only where none has its payload. */
+/** How many such tasks a reply holds, by the tasks of one and its text; where some have their payloads nothing has been cut off. */
 function fittingReply(tasks: readonly ClaimedTask[], text: string): number {
   if (tasks.length === 0 || tasks.some(({ payload }) => payload !== undefined)) return Infinity;
   return Math.floor((tasks.length * MAX_REPLY_BYTES) / Buffer.byteLength(text));
@@ -244,6 +247,7 @@ function toClaimedTasks(
     ([id, name, partition, attempt, failures, dueAtMs, more, payload]) => {
       const fence = fences.get(partition);
       invariant(fence !== undefined && Number.isSafeInteger(id), 'a claim returned what was not asked for');
+      const unusual = more === 0 ? null : more;
       // Spreads, for each of so many, would take twice as long.
       return {
         id,
@@ -255,13 +259,13 @@ function toClaimedTasks(
         claimedAtMs,
         attempt,
         failures,
-        policy: more?.policy ?? null,
-        priority: more?.priority ?? 0,
-        serial: more?.serial ?? false,
-        scheduledAtMs: more?.scheduledAtMs ?? dueAtMs,
+        policy: unusual?.policy ?? null,
+        priority: unusual?.priority ?? 0,
+        serial: unusual?.serial ?? false,
+        scheduledAtMs: unusual?.scheduledAtMs ?? dueAtMs,
         dueAtMs,
         payload,
-        payloadIsShort: !(more?.long ?? false),
+        payloadIsShort: more === 0 || more?.long === false,
       };
     },
   );

@@ -226,6 +226,16 @@ describe('a task', () => {
       await user.commit();
       expect(await claimed).toEqual([]);
     });
+
+    it('makes it wait, where it came first, and is claimed by it: run', async () => {
+      await database.tasks.patch(id, { delayMs: 3_600_000 });
+      const user = await database.begin(await database.worker('api'));
+      expect(await user.tasks.run(id)).toBe('due');
+      const claimed = claim();
+      await database.blocked(a);
+      await user.commit();
+      expect(await claimed).toMatchObject([{ id, attempt: 1 }]);
+    });
   });
 
   describe('with a priority', () => {

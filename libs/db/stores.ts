@@ -366,7 +366,7 @@ export interface ExecutionStore {
   ): Promise<{ readonly name: string; readonly count: number }[]>;
   /**
    * Claims up to `limit` due PENDING tasks of `held`, by priority and then the oldest due first, where each partition's fence (epoch and
-   * incarnation) still stands; fewer may be all that are due, or all that fit. Long payloads are read apart.
+   * incarnation) still stands; fewer may be all that are due, or all that fit. Payloads that do not fit as well, and long ones, are read apart.
    */
   claim(request: {
     readonly claimId: string;

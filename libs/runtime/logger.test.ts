@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +9,11 @@ import { expect, it } from 'vitest';
 const logger = JSON.stringify(new URL('logger.ts', import.meta.url).href);
 const run = fileURLToPath(new URL('../../bin/run.mjs', import.meta.url));
 
-/** What a process says that has a logger and does `what`. @returns its messages, and how it ended */
-async function say(what: string): Promise<{ messages: string[]; end: unknown }> {
+/** What a process says that has a logger and does `what`, to a pipe or a file. @returns its messages, and how it ended */
+async function say(
+  what: string,
+  to: 'pipe' | 'file' = 'pipe',
+): Promise<{ messages: string[]; end: unknown }> {
   const dir = await mkdtemp(join(tmpdir(), 'logger-'));
   try {
     const file = join(dir, 'app.mjs');
@@ -20,10 +23,16 @@ async function say(what: string): Promise<{ messages: string[]; end: unknown }> 
        const logger = createLogger({ app: 'app', level: 'info', format: 'json' });
        ${what}`,
     );
-    const child = spawn(process.execPath, [run, file], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const log = join(dir, 'log');
+    const opened = await open(log, 'a');
+    const child = spawn(process.execPath, [run, file], {
+      stdio: ['ignore', to === 'file' ? opened.fd : 'pipe', 'ignore'],
+    });
+    await opened.close();
     let output = '';
-    child.stdout.setEncoding('utf8').on('data', (piece: string) => (output += piece));
+    child.stdout?.setEncoding('utf8').on('data', (piece: string) => (output += piece));
     const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+    if (to === 'file') output = await readFile(log, 'utf8');
     const lines = output.split('\n').filter((line) => line !== '');
     return {
       messages: lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
@@ -54,8 +63,14 @@ it('has said what was flushed, and all of earlier turns, when its process is kil
   expect({ messages, end }).toEqual({ messages: ['an earlier turn', 'flushed'], end: 'SIGKILL' });
 });
 
-it('holds no more than a bounded number of lines in a long turn', async () => {
-  const { messages } = await say(`for (let i = 0; i < 10_000; i++) logger.info('line ' + i); ${KILLED}`);
-  expect(messages.length).toBeGreaterThan(9_000);
-  expect(messages).toEqual(messages.map((_, i) => `line ${i}`));
-});
+it.each(['pipe', 'file'] as const)(
+  'holds no more than a bounded number of lines in a long turn, to a %s',
+  async (to) => {
+    const { messages } = await say(
+      `for (let i = 0; i < 10_000; i++) logger.info('line ' + i); ${KILLED}`,
+      to,
+    );
+    expect(messages.length).toBeGreaterThan(9_000);
+    expect(messages).toEqual(messages.map((_, i) => `line ${i}`));
+  },
+);

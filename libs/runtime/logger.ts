@@ -14,7 +14,7 @@ export interface LoggerOptions {
 
 /** PIPE_BUF: so much is written to a pipe as a whole, and never mixed with what another thread writes. */
 const MAX_PIPE_WRITE_BYTES = 4_096;
-/** To a file whatever is written at once is written as a whole. */
+/** To a local file whatever is written at once is written as a whole. */
 const MAX_FILE_WRITE_BYTES = 65_536;
 
 /**
@@ -71,9 +71,11 @@ function turnByTurn(destination: { write(text: string): unknown }, maxBytes: num
   let text = '';
   let bytes = 0;
   const flush = () => {
-    if (text !== '') destination.write(text);
+    const written = text;
+    // First: what could not be written, the destination keeps.
     text = '';
     bytes = 0;
+    if (written !== '') destination.write(written);
   };
   process.on('exit', flush);
   return {

@@ -17,8 +17,8 @@ export function claimed(id: TaskId, more: Partial<ClaimedTask> = {}): ClaimedTas
 }
 
 /** The same without its payload. */
-export function claimedApart(id: TaskId): ClaimedTask {
-  const { payload: _, ...task } = claimed(id);
+export function claimedApart(id: TaskId, more: Partial<ClaimedTask> = {}): ClaimedTask {
+  const { payload: _, ...task } = claimed(id, more);
   return task;
 }
 
@@ -33,7 +33,8 @@ export class ExecutorUnderTest {
   result: OutcomeResult = 'recorded';
   /** Outcomes are answered for after it. */
   recording: Promise<void> = Promise.resolve();
-  readPayloads: () => Promise<Map<TaskId, Json>> = () => Promise.resolve(new Map<TaskId, Json>());
+  readPayloads: (ids: TaskId[]) => Promise<Map<TaskId, Json>> = () =>
+    Promise.resolve(new Map<TaskId, Json>());
   /** The partitions that are this worker's. */
   held: readonly number[] = [3];
   /** How many places were free each time that was said. */
@@ -50,7 +51,7 @@ export class ExecutorUnderTest {
         await this.recording;
         return outcomes.map((outcome) => this.#finish(outcome));
       },
-      payloads: () => this.readPayloads(),
+      payloads: (attempts) => this.readPayloads(attempts.map(({ id }) => id)),
     };
     this.executor = new Executor({
       store: store as ExecutionStore,

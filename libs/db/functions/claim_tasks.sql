@@ -5,8 +5,9 @@
 --
 -- Returns one row: the database's time; the partitions whose fence held, and for each the id of the oldest record that
 -- stands there, or below which none ever will; the id of the records written; and the tasks, as a text of JSON: [[id,
--- name, partition, attempt, failures, due, more, payload], ...], more being null, or {scheduledAtMs, policy, priority, serial, long}
--- where the task's first time is another than the due one, it has a policy or a priority of its own, is serial, or its payload is long. The
+-- name, partition, attempt, failures, due, more, payload], ...], more being 0, or {scheduledAtMs, policy, priority, serial, long}
+-- where the task's first time is another than the due one, it has a policy or a priority of its own, is serial, or its payload is long. (The
+-- functions before it said null, of long payloads too.) The
 -- payloads come along where they are short and all is within 64 KB; where the tasks without them are not, they are fewer; and the rest is
 -- small, so that a worker frozen while it is sent cannot leave the backend hanging with its locks.
 --
@@ -100,7 +101,7 @@ BEGIN
       SELECT id, partition_id, attempt, short,
              concat_ws(',', '[' || id, to_json(name), partition_id, attempt + 1, failures,
                round(date_part('epoch', due_at) * 1000)::bigint,
-               CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial AND short IS NOT NULL THEN 'null'
+               CASE WHEN scheduled_at = due_at AND policy IS NULL AND priority = 0 AND NOT serial AND short IS NOT NULL THEN '0'
                     ELSE json_build_object('scheduledAtMs', round(date_part('epoch', scheduled_at) * 1000)::bigint,
                                            'policy', policy, 'priority', priority, 'serial', serial, 'long', short IS NULL)::text
                END) AS head

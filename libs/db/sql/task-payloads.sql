@@ -1,4 +1,4 @@
--- Payloads that did not come with the claim: long ones, or after a reply that took its time. Only of attempts that are
+-- Payloads that did not come with the claim: long ones, those of a claim that would be too long with them, or after a reply that took its time. Only of attempts that are
 -- still the caller's: the reply of a claim may have been read long after it was made, by a worker that was frozen in
 -- between and overtaken.
 -- $1 ids, $2 attempts, $3 incarnations, $4 partitions, $5 records

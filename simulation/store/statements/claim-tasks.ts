@@ -132,7 +132,7 @@ function head(t: TaskRow): unknown[] {
   const { policy, priority, serial } = t;
   const long = !isShort(t);
   const asUsual = t.scheduledAt === t.dueAt && policy === null && priority === 0 && !serial && !long;
-  const more = asUsual ? null : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority, serial, long };
+  const more = asUsual ? 0 : { scheduledAtMs: Math.round(t.scheduledAt), policy, priority, serial, long };
   return [t.id, t.name, t.partitionId, t.attempt + 1, t.failures, Math.round(t.dueAt), more];
 }
 
