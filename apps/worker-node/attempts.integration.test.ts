@@ -291,8 +291,8 @@ describe('tasks of one name', () => {
       Array.from({ length: 3 }, () => ({ workerId: 'w2', attempt: 2, failures: 0 })),
     );
     expect(seen).toEqual({ running: 1, most: 1 });
-    endOne();
     const [last] = await standing('RUNNING');
+    endOne();
     expect(await bench.ended(last?.id ?? 0)).toMatchObject({ workerId: 'w1', attempt: 1 });
   });
 
