@@ -11,7 +11,7 @@ import { rebalanceScenario } from './scenarios/rebalance.ts';
 import { recoveryScenario } from './scenarios/recovery.ts';
 import { retentionScenario } from './scenarios/retention.ts';
 import type { Scenario } from './scenarios/scenario.ts';
-import { steadyScenario } from './scenarios/steady.ts';
+import { steadyHeldScenario, steadyScenario } from './scenarios/steady.ts';
 import { submitScenario } from './scenarios/submit.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -32,4 +32,5 @@ export const SCENARIOS: readonly Scenario[] = [
   idleScenario,
   planningScenario,
   steadyScenario,
+  steadyHeldScenario,
 ];
