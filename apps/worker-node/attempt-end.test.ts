@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../libs/core/clock.ts';
+import type { AttemptEnd } from '../../libs/db/stores.ts';
+import { deferred } from '../../libs/testing/deferred.ts';
 import { keptLog } from '../../libs/testing/kept-log.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
@@ -21,13 +23,17 @@ async function endOf(handler: (compute: (ms: number) => void) => Handler): Promi
   const abort = new AbortController();
   const task = { id: 1, name: 'x', partition: 0, epoch: 1, attempt: 1, scheduledAtMs: 1, record: 1 };
   const progressed = () => undefined;
-  const { end } = await runHandler({
-    handler: handler((ms) => (aheadMs += ms)),
-    context: new AttemptContext(task, abort, { logger: keptLog().logger, clock, progressed }),
-    ...{ payload: null, abort, task: { failures: 0, policy: { timeoutMs: TIMEOUT_MS } }, clock },
-    random: seededRandom(1),
-    onGivenUp: () => undefined,
-  });
+  const ended = deferred<AttemptEnd>();
+  await runHandler(
+    { payload: null, abort, task: { failures: 0, policy: { timeoutMs: TIMEOUT_MS } } },
+    handler((ms) => (aheadMs += ms)),
+    new AttemptContext(task, abort, { logger: keptLog().logger, clock, progressed }),
+    {
+      ...{ clock, random: seededRandom(1), onGivenUp: () => undefined },
+      onEnd: (_, end) => ended.resolve(end),
+    },
+  );
+  const end = await ended.promise;
   return 'error' in end ? `${end.kind}: ${(end.error as Error).message}` : end.kind;
 }
 

@@ -16,50 +16,53 @@ const MAX_ERROR_CHARS = 2_000;
 /** What decides about a task whose attempt has failed. */
 export type Chances = Pick<ClaimedTask, 'failures' | 'policy'>;
 
+/** An attempt whose handler is called. */
 export interface HandlerRun {
-  readonly handler: Handler;
-  readonly payload: Json;
-  readonly context: AttemptContext;
+  readonly payload: Json | undefined;
   /** The context's. */
   readonly abort: Pick<AbortController, 'abort' | 'signal'>;
   readonly task: Chances;
+}
+
+/** What all runs have in common: each is named to whom it concerns, so that none needs functions of its own. */
+export interface RunHost<Run extends HandlerRun> {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   /** Its time is up: it has just been told. */
-  readonly onTimeout?: (timeoutMs: number) => void;
+  readonly onTimeout?: (run: Run, timeoutMs: number) => void;
   /** It has not heeded that: the attempt has ended, though its handler has not. */
-  readonly onGivenUp: (end: AttemptEnd) => void;
-}
-
-/** How a handler has ended, and what it threw. */
-export interface HandlerEnd {
-  readonly end: AttemptEnd;
-  readonly thrown?: unknown;
+  readonly onGivenUp: (run: Run, end: AttemptEnd) => void;
+  /** Its handler has ended. @param thrown what it threw, if it did */
+  readonly onEnd: (run: Run, end: AttemptEnd, context: AttemptContext, thrown: unknown) => void;
 }
 
 /**
  * Calls a handler, and holds it to its task's time, or its own where the task does not say: it is told when that is up, and
- * a little later given up on. Never rejects.
+ * a little later given up on. Resolves when it has ended; never rejects.
  */
-export async function runHandler(run: HandlerRun): Promise<HandlerEnd> {
-  const { handler, payload, context, abort, task, clock, random } = run;
+export async function runHandler<Run extends HandlerRun>(
+  run: Run,
+  handler: Handler,
+  context: AttemptContext,
+  host: RunHost<Run>,
+): Promise<void> {
+  const { payload = null, task } = run;
   let limit: TimeLimit | undefined;
+  let end: AttemptEnd;
+  let thrown: unknown;
   try {
     const ready = handler.prepare === undefined ? handler : await handler.prepare(payload, context);
     const timeoutMs = task.policy?.timeoutMs ?? handler.timeoutMs;
-    if (timeoutMs !== undefined)
-      limit = limitTime(abort, timeoutMs, clock, {
-        told: () => run.onTimeout?.(timeoutMs),
-        givenUp: (over) => run.onGivenUp(endOfThrown(over, task, random)),
-      });
+    if (timeoutMs !== undefined) limit = limitTime(run, timeoutMs, host);
     const result = await ready.run(payload, context);
     limit?.check();
-    return { end: { kind: 'COMPLETED', result: typeof result === 'string' ? result : null } };
-  } catch (thrown) {
-    return { end: endOfThrown(thrown, task, random), thrown };
-  } finally {
-    limit?.cancel();
+    end = { kind: 'COMPLETED', result: typeof result === 'string' ? result : null };
+  } catch (error) {
+    thrown = error;
+    end = endOfThrown(error, task, host.random);
   }
+  limit?.cancel();
+  host.onEnd(run, end, context, thrown);
 }
 
 /** What an attempt whose handler threw has come to. */
@@ -106,18 +109,15 @@ interface TimeLimit {
   check(): void;
 }
 
-function limitTime(
-  abort: HandlerRun['abort'],
-  timeoutMs: number,
-  clock: Clock,
-  { told, givenUp }: { told: () => void; givenUp: (over: AttemptAbortedError) => void },
-): TimeLimit {
+function limitTime<Run extends HandlerRun>(run: Run, timeoutMs: number, host: RunHost<Run>): TimeLimit {
+  const { abort, task } = run;
+  const { clock, random } = host;
   const over = new AttemptAbortedError('timeout');
   const beganAtMs = clock.monotonicMs();
   let timer = clock.schedule(timeoutMs, () => {
-    told();
+    host.onTimeout?.(run, timeoutMs);
     abort.abort(over);
-    timer = clock.schedule(GIVE_UP_MS, () => givenUp(over));
+    timer = clock.schedule(GIVE_UP_MS, () => host.onGivenUp(run, endOfThrown(over, task, random)));
   });
   return {
     cancel: () => timer.cancel(),

@@ -7,12 +7,15 @@ import type { AttemptAbort } from './attempt-abort.ts';
 import { AttemptContext } from './attempt-context.ts';
 import type { ContextHost } from './attempt-context.ts';
 import { GIVE_UP_MS, errorText, runHandler } from './attempt-end.ts';
+import type { RunHost } from './attempt-end.ts';
 import type { Handler } from './handlers/handler.ts';
 
 /** One that this worker has in hand. */
 export interface Attempt {
   readonly task: ClaimedTask;
   readonly abort: AttemptAbort;
+  /** When it was taken in hand, by the monotonic clock. */
+  readonly sinceMs: number;
   /** Undefined: it has not been read yet. */
   payload: Json | undefined;
   /** Its handler has been called, and has neither ended nor been given up on. */
@@ -48,25 +51,32 @@ export interface AttemptRunnerOptions {
 export class AttemptRunner {
   readonly #options: AttemptRunnerOptions;
   readonly #contextHost: ContextHost;
+  readonly #runHost: RunHost<Attempt>;
   /** For the one line a task: it holds no secrets, and to look for them takes its time. */
   readonly #log: Logger;
 
   constructor(options: AttemptRunnerOptions) {
     this.#options = options;
-    const { logger, clock, progressed } = options;
+    const { logger, clock, random, progressed, workerId: worker } = options;
     this.#contextHost = { logger, clock, progressed };
-    this.#log = logger.child({}, { redact: [] });
+    this.#runHost = {
+      ...{ clock, random },
+      onTimeout: ({ task: { id: taskId, attempt } }, timeoutMs) =>
+        logger.info({ taskId, attempt, timeoutMs }, 'Event takes too long: aborting it'),
+      onGivenUp: (attempt, end) => this.#giveUp(attempt, end),
+      onEnd: (attempt, end, context, thrown) => this.#ended(attempt, end, context, thrown),
+    };
+    this.#log = logger.child({ worker }, { redact: [] });
   }
 
   /** Says that these start, and starts them: the lines are written before a handler can block or end this process. */
   start(attempts: readonly Attempt[]): void {
-    const { workerId: worker } = this.#options;
     for (const { task } of attempts) {
       const { id: taskId, name: taskName, partition, attempt } = task;
-      this.#log.info({ taskId, taskName, partition, attempt, worker }, 'Handling event');
+      this.#log.info({ taskId, taskName, partition, attempt }, 'Handling event');
     }
     this.#log.flush();
-    for (const attempt of attempts) void this.#run(attempt);
+    for (const attempt of attempts) this.#run(attempt);
   }
 
   /** Gives up on one that has been told to end, if it has not by then. */
@@ -75,33 +85,21 @@ export class AttemptRunner {
     attempt.giveUp = this.#options.clock.schedule(GIVE_UP_MS, giveUp);
   }
 
-  /** Never rejects: whatever the handler does is the attempt's outcome. */
-  async #run(attempt: Attempt): Promise<void> {
-    const { task, abort, payload = null } = attempt;
-    const { clock, random, logger, onEnd, onLeave } = this.#options;
+  /** Whatever the handler does is the attempt's outcome. */
+  #run(attempt: Attempt): void {
     attempt.running = true;
+    const { task, abort } = attempt;
     const context = new AttemptContext(task, abort, this.#contextHost);
-    const handler = this.#options.handlerFor(task.name);
-    const { end, thrown } = await runHandler({
-      handler,
-      payload,
-      context,
-      abort,
-      task,
-      clock,
-      random,
-      onTimeout: (timeoutMs) =>
-        logger.info(
-          { taskId: task.id, attempt: task.attempt, timeoutMs },
-          'Event takes too long: aborting it',
-        ),
-      onGivenUp: (end) => this.#giveUp(attempt, end),
-    });
+    void runHandler(attempt, this.#options.handlerFor(task.name), context, this.#runHost);
+  }
+
+  #ended(attempt: Attempt, end: AttemptEnd, context: AttemptContext, thrown: unknown): void {
+    const { task } = attempt;
     attempt.running = false;
     attempt.giveUp?.cancel();
     if (end.kind !== 'COMPLETED') this.#sayThrown(context, end, thrown);
-    onEnd(task, end);
-    onLeave(task);
+    this.#options.onEnd(task, end);
+    this.#options.onLeave(task);
   }
 
   /** It goes on though it was told to end: it is no longer waited for. */

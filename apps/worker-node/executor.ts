@@ -32,6 +32,16 @@ const HANDED_BACK: AttemptEnd = { kind: 'HANDED_BACK' };
 const isReadAtOnce = ({ payload, payloadIsShort }: ClaimedTask) =>
   payload === undefined && payloadIsShort === true;
 
+const newAttempt = (task: ClaimedTask, sinceMs: number): Attempt => ({
+  task,
+  payload: task.payload,
+  abort: new AttemptAbort(),
+  sinceMs,
+  running: false,
+  ended: false,
+  recording: false,
+});
+
 export interface ExecutorOptions {
   readonly store: ExecutionStore;
   readonly availability: Availability;
@@ -64,6 +74,7 @@ export interface ExecutorOptions {
  */
 export class Executor {
   readonly #options: ExecutorOptions;
+  /** In the order in which they were taken in hand. */
   readonly #attempts = new Map<TaskId, Attempt>();
   /** How many of them are being recorded. */
   #recording = 0;
@@ -120,6 +131,12 @@ export class Executor {
     return this.#attempts.size;
   }
 
+  /** How long the one has been in flight that has been longest, in ms. */
+  get longestMs(): number {
+    const oldest = this.#attempts.values().next().value;
+    return oldest === undefined ? 0 : this.#options.clock.monotonicMs() - oldest.sinceMs;
+  }
+
   /** Attempts whose handler has not ended yet. */
   running(): ClaimedTask[] {
     return [...this.#attempts.values()].filter(({ ended }) => !ended).map(({ task }) => task);
@@ -131,6 +148,7 @@ export class Executor {
 
   /** Takes claimed tasks in flight at once and runs them, those that came without their payloads as these arrive. */
   accept(tasks: readonly ClaimedTask[]): void {
+    const sinceMs = this.#options.clock.monotonicMs();
     for (const task of tasks) {
       // A lower attempt of the same task can still be here: it was taken from us, and has come back.
       const lower = this.#attempts.get(task.id)?.task;
@@ -140,9 +158,7 @@ export class Executor {
       }
       this.#outcomes.expect(task);
       this.#remove(task.id);
-      const { payload } = task;
-      const abort = new AttemptAbort();
-      this.#attempts.set(task.id, { task, payload, abort, running: false, ended: false, recording: false });
+      this.#attempts.set(task.id, newAttempt(task, sinceMs));
     }
     const standing = tasks.filter((task) => this.#stillStands(task));
     this.#enter(standing.filter((task) => !isReadAtOnce(task)));

@@ -19,6 +19,13 @@ export interface ReconcilerOptions {
   readonly logger: Logger;
 }
 
+/**
+ * Within so long a handler is told of what nobody has notified this worker of: that it was cancelled, or overtaken. Looks that
+ * take longer than 25 ms are made less often, down to one every 5 s.
+ */
+export const RECONCILE_MS = 1_000;
+/** How often it is looked; not where all that runs here has begun more recently: of very many, most end sooner. */
+export const LOOK_EVERY_MS = RECONCILE_MS / 2;
 /** Where nothing runs here and no claim was lost, there is nothing to compare; looked at now and then all the same. */
 const IDLE_LOOK_MS = 10_000;
 /**
@@ -86,7 +93,7 @@ export class Reconciler {
     const nowMs = clock.monotonicMs();
     if (this.#suspects.size > 0 || nowMs - claimLostAtMs() < CLAIM_LIFE_MS) return true;
     if (nowMs < this.#notBeforeMs) return false;
-    return executor.inFlight > 0 || nowMs - this.#lookedAtMs >= IDLE_LOOK_MS;
+    return executor.longestMs >= LOOK_EVERY_MS || nowMs - this.#lookedAtMs >= IDLE_LOOK_MS;
   }
 
   async #rows(): Promise<RunningRow[]> {

@@ -9,7 +9,7 @@ import {
   withoutFinish,
   Workbench,
 } from './testing/worker-under-test.ts';
-import { RECONCILE_MS } from './worker.ts';
+import { RECONCILE_MS } from './reconciler.ts';
 
 /** Far more than a look takes, on a busy machine. */
 const LOOK_MS = 500;

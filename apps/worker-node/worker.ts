@@ -13,7 +13,7 @@ import type { Handler } from './handlers/handler.ts';
 import type { Keeper, KeeperListener } from './keeper/keeper.ts';
 import { OwnIncarnations } from './own-incarnations.ts';
 import { LATE_COMMIT_MS, PartitionRunner } from './partition-runner.ts';
-import { Reconciler } from './reconciler.ts';
+import { LOOK_EVERY_MS, Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
 import { Retention } from './retention.ts';
 import { UNHANDLED_LOOK_MS, Unhandled } from './unhandled.ts';
@@ -22,11 +22,6 @@ const BEAT_MS = 250;
 const RECOVER_MS = 250;
 /** Where nobody else seems to run anything in our partitions: leases are also cut to their length then. */
 const RECOVER_ANYWAY_MS = 10_000;
-/**
- * Within so long a handler is told of what nobody has notified this worker of: that it was cancelled, or overtaken. Looks that
- * take longer than 50 ms are made less often (reconciler.ts), down to one every 5 s.
- */
-export const RECONCILE_MS = 1_000;
 const SAY_PARTITIONS_MS = 30_000;
 const SETTLED_MS = 15_000;
 const CLEAR_SESSIONS_MS = 600_000;
@@ -174,7 +169,7 @@ export class Worker {
         return Promise.resolve();
       }),
       this.#every(RECOVER_MS, () => this.#recover()),
-      this.#every(RECONCILE_MS, () => this.#reconciler.runOnce()),
+      this.#every(LOOK_EVERY_MS, () => this.#reconciler.runOnce()),
       this.#every(CLEAR_SESSIONS_MS, () => this.#options.store.clearSessions()),
       this.#retention?.run(this.#stopped.signal),
       this.#unhandled && this.#every(UNHANDLED_LOOK_MS, this.#unhandled.runOnce.bind(this.#unhandled)),

@@ -94,13 +94,12 @@ export class HandlerTest {
         },
       },
     );
-    void runHandler({
-      handler: runnable(handler),
-      // As it is read from the database.
-      payload: JSON.parse(JSON.stringify(payload)) as Json,
-      ...{ context, abort: this.#abort, task: this.#task, clock: this.#clock, random: LONGEST },
-      onGivenUp: (end) => this.#end(end),
-    }).then(({ end }) => this.#end(end));
+    // As it is read from the database.
+    const read = JSON.parse(JSON.stringify(payload)) as Json;
+    const end = (_: unknown, how: AttemptEnd) => this.#end(how);
+    void runHandler({ payload: read, abort: this.#abort, task: this.#task }, runnable(handler), context, {
+      ...{ clock: this.#clock, random: LONGEST, onGivenUp: end, onEnd: end },
+    });
   }
 
   /** What would become of the task; undefined while the attempt runs. */

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { RECONCILE_MS } from '../../apps/worker-node/worker.ts';
+import { RECONCILE_MS } from '../../apps/worker-node/reconciler.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { createTestDatabase } from '../../libs/testing/postgres.ts';
 import { ClusterUnderTest, FAILOVER_MS } from '../e2e/cluster-under-test.ts';

@@ -1,0 +1,75 @@
+import { expect, it } from 'vitest';
+import { seededRandom } from '../../libs/testing/seeded-random.ts';
+import type { ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
+import { deferred } from '../../libs/testing/deferred.ts';
+import { Availability } from './availability.ts';
+import { OwnIncarnations } from './own-incarnations.ts';
+import { LOOK_EVERY_MS, Reconciler } from './reconciler.ts';
+import { claimed, ExecutorUnderTest } from './testing/executor-under-test.ts';
+
+/** The database says that it runs `rows`, and what has begun runs until it is let end. */
+function reconcilerUnderTest(rows: readonly RunningRow[]) {
+  const ends: (() => void)[] = [];
+  const bench = new ExecutorUnderTest(() => ({
+    run: () => {
+      const ended = deferred<undefined>();
+      ends.push(() => ended.resolve(undefined));
+      return ended.promise;
+    },
+  }));
+  const { clock, executor } = bench;
+  const { logger } = bench.log;
+  let looks = 0;
+  const store: Pick<ExecutionStore, 'running'> = {
+    running: () => {
+      looks += 1;
+      return Promise.resolve([...rows]);
+    },
+  };
+  const ownIncarnations = new OwnIncarnations(clock);
+  ownIncarnations.claiming(['i']);
+  const reconciler = new Reconciler({
+    store: store as ExecutionStore,
+    availability: new Availability({ clock, random: seededRandom(1), logger }),
+    ...{ executor, ownIncarnations, clock, logger },
+    claimInFlight: () => undefined,
+    claimLostAtMs: () => -Infinity,
+  });
+  return {
+    ...{ bench, reconciler },
+    get looks() {
+      return looks;
+    },
+    endAll: async () => {
+      for (const end of ends.splice(0)) end();
+      await clock.advance(0);
+    },
+  };
+}
+
+it('does not look at what ends as soon as it has begun, however much there is of it', async () => {
+  const under = reconcilerUnderTest([]);
+  const { bench, reconciler } = under;
+  // The first look is made whatever runs.
+  await reconciler.runOnce();
+  for (let id = 1; id <= 100; id++) {
+    bench.executor.accept([claimed(id)]);
+    await bench.clock.advance(LOOK_EVERY_MS / 10);
+    await reconciler.runOnce();
+    await under.endAll();
+  }
+  expect([under.looks, bench.outcomes.length]).toEqual([1, 100]);
+});
+
+it('looks at once at what has run for a while, and tells one that was overtaken', async () => {
+  const under = reconcilerUnderTest([]);
+  const { bench, reconciler } = under;
+  await reconciler.runOnce();
+  bench.executor.accept([claimed(1)]);
+  await bench.clock.advance(LOOK_EVERY_MS - 1);
+  await reconciler.runOnce();
+  expect([under.looks, bench.log.said]).toEqual([1, ['Handling event']]);
+  await bench.clock.advance(1);
+  await reconciler.runOnce();
+  expect([under.looks, bench.log.said]).toEqual([2, ['Handling event', 'Aborting event']]);
+});
