@@ -13,7 +13,7 @@ import type { BulkFlood, Flood, Flooded, Trickle } from '../submitting.ts';
 import type { Contestant, Load, LongLoad, Moment } from './contestant.ts';
 
 /** What differs from the defaults: as with the peers, one worker works on many tasks at a time. */
-const WORKER_SETTINGS = { WORKER_CONCURRENCY: '2000' };
+const WORKER_SETTINGS = { WORKER_CONCURRENCY: '1000' };
 
 const HOST = '127.0.0.1';
 const READY_DEADLINE_MS = 30_000;
