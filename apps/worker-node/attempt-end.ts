@@ -24,7 +24,7 @@ export interface HandlerRun {
   readonly task: Chances;
 }
 
-/** What all runs have in common: each is named to whom it concerns, so that none needs functions of its own. */
+/** What all runs have in common. Each callback is given the run it is about, so that no run needs functions of its own. */
 export interface RunHost<Run extends HandlerRun> {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
@@ -60,8 +60,9 @@ export async function runHandler<Run extends HandlerRun>(
   } catch (error) {
     thrown = error;
     end = endOfThrown(error, task, host.random);
+  } finally {
+    limit?.cancel();
   }
-  limit?.cancel();
   host.onEnd(run, end, context, thrown);
 }
 

@@ -125,6 +125,26 @@ it('a batch of outcomes that is being recorded takes no places, and what ends me
   expect([executor.free, executor.inFlight, bench.outcomes.length]).toEqual([10, 0, 20]);
 });
 
+it('tells how long the one has been here that has been longest and has not ended, also where a task has come back', async () => {
+  const { executor, clock } = new ExecutorUnderTest(() => ({ run }));
+  const longest: number[] = [];
+  const later = async (ms: number) => {
+    await clock.advance(ms);
+    longest.push(executor.longestMs);
+  };
+  await later(1);
+  executor.accept([claimed(1)]);
+  await later(10);
+  executor.accept([claimed(2)]);
+  await later(10);
+  // The first was taken from us, and is ours again.
+  executor.accept([claimed(1, { attempt: 2, record: 3 })]);
+  await later(10);
+  ends.get(2)?.resolve(undefined);
+  await later(0);
+  expect(longest).toEqual([0, 10, 20, 20, 10]);
+});
+
 it('one whose task has come back while its outcome is being recorded frees no place a second time', async () => {
   const bench = new ExecutorUnderTest(() => ({ run }));
   const { executor, clock } = bench;

@@ -131,10 +131,11 @@ export class Executor {
     return this.#attempts.size;
   }
 
-  /** How long the one has been in flight that has been longest, in ms. */
+  /** How long the one that has not ended has been in flight that has been longest, in ms. */
   get longestMs(): number {
-    const oldest = this.#attempts.values().next().value;
-    return oldest === undefined ? 0 : this.#options.clock.monotonicMs() - oldest.sinceMs;
+    for (const { ended, sinceMs } of this.#attempts.values())
+      if (!ended) return this.#options.clock.monotonicMs() - sinceMs;
+    return 0;
   }
 
   /** Attempts whose handler has not ended yet. */

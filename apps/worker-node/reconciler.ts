@@ -21,12 +21,12 @@ export interface ReconcilerOptions {
 
 /**
  * Within so long a handler is told of what nobody has notified this worker of: that it was cancelled, or overtaken. Looks that
- * take longer than 25 ms are made less often, down to one every 5 s.
+ * take longer than 50 ms are made less often, down to one every 5 s; but for 2 minutes after a claim was lost.
  */
 export const RECONCILE_MS = 1_000;
-/** How often it is looked; not where all that runs here has begun more recently: of very many, most end sooner. */
-export const LOOK_EVERY_MS = RECONCILE_MS / 2;
-/** Where nothing runs here and no claim was lost, there is nothing to compare; looked at now and then all the same. */
+/** How often it is considered. While all that runs here has begun more recently, nothing is looked at: of very many, most end sooner. */
+export const CONSIDER_MS = RECONCILE_MS / 2;
+/** Where nothing has run for long and no claim was lost, there is nothing to compare; looked at now and then all the same. */
 const IDLE_LOOK_MS = 10_000;
 /**
  * Of all the time that looks may take, with a pause of at most so long: what has ended is gone over as well until a vacuum
@@ -91,9 +91,12 @@ export class Reconciler {
   #mayDiffer(): boolean {
     const { executor, claimLostAtMs, clock } = this.#options;
     const nowMs = clock.monotonicMs();
+    const restedMs = nowMs - this.#lookedAtMs;
+    // Every second time it is considered; timers are not exact.
+    if (restedMs < RECONCILE_MS - CONSIDER_MS / 2) return false;
     if (this.#suspects.size > 0 || nowMs - claimLostAtMs() < CLAIM_LIFE_MS) return true;
     if (nowMs < this.#notBeforeMs) return false;
-    return executor.longestMs >= LOOK_EVERY_MS || nowMs - this.#lookedAtMs >= IDLE_LOOK_MS;
+    return executor.longestMs >= CONSIDER_MS || restedMs >= IDLE_LOOK_MS;
   }
 
   async #rows(): Promise<RunningRow[]> {

@@ -13,7 +13,7 @@ import type { Handler } from './handlers/handler.ts';
 import type { Keeper, KeeperListener } from './keeper/keeper.ts';
 import { OwnIncarnations } from './own-incarnations.ts';
 import { LATE_COMMIT_MS, PartitionRunner } from './partition-runner.ts';
-import { LOOK_EVERY_MS, Reconciler } from './reconciler.ts';
+import { CONSIDER_MS, Reconciler } from './reconciler.ts';
 import { Recovery } from './recovery.ts';
 import { Retention } from './retention.ts';
 import { UNHANDLED_LOOK_MS, Unhandled } from './unhandled.ts';
@@ -169,7 +169,7 @@ export class Worker {
         return Promise.resolve();
       }),
       this.#every(RECOVER_MS, () => this.#recover()),
-      this.#every(LOOK_EVERY_MS, () => this.#reconciler.runOnce()),
+      this.#every(CONSIDER_MS, () => this.#reconciler.runOnce()),
       this.#every(CLEAR_SESSIONS_MS, () => this.#options.store.clearSessions()),
       this.#retention?.run(this.#stopped.signal),
       this.#unhandled && this.#every(UNHANDLED_LOOK_MS, this.#unhandled.runOnce.bind(this.#unhandled)),

@@ -5,7 +5,7 @@ import type { AttemptContext } from '../attempt-context.ts';
 /** A handler as the executor runs it: of a user's module, see registry.ts, or a plain function of a test's. */
 export interface Handler extends Pick<AnyHandler, 'timeoutMs' | 'concurrency'> {
   /**
-   * Completes the task by resolving, fails the attempt by rejecting; RetryLater and PermanentFailure are taken at their
+   * Completes the task by resolving, fails the attempt by rejecting, and throws nothing before; RetryLater and PermanentFailure are taken at their
    * word.
    * @returns the result as JSON text; what is no text is none
    */
