@@ -6,9 +6,18 @@ describe('the due times of the partitions a worker owns', () => {
     const due = new DueTimes();
     due.forget(7);
     expect(due.hasUnknown).toBe(true);
-    expect(due.takeUnknown()).toEqual([7]);
+    expect(due.takeUnknown(Infinity)).toEqual([7]);
     expect(due.hasUnknown).toBe(false);
     expect(due.nextMs()).toBe(Infinity);
+  });
+
+  it('names some of those that have to be read, one that comes anew as the last', () => {
+    const due = new DueTimes();
+    for (const partition of [7, 8, 9]) due.forget(partition);
+    expect(due.takeUnknown(2)).toEqual([7, 8]);
+    due.forget(7);
+    expect(due.takeUnknown(2)).toEqual([9, 7]);
+    expect(due.hasUnknown).toBe(false);
   });
 
   it('waits for the earliest time it was told of', () => {
@@ -37,6 +46,6 @@ describe('the due times of the partitions a worker owns', () => {
     due.forget(1);
     due.drop(2);
     expect(due.dueAt(1_000)).toEqual([]);
-    expect(due.takeUnknown()).toEqual([1]);
+    expect(due.takeUnknown(Infinity)).toEqual([1]);
   });
 });

@@ -31,10 +31,13 @@ export class DueTimes {
     if (known === undefined || dueAtMs < known) this.#dueAtMs.set(partition, dueAtMs);
   }
 
-  /** The partitions to be read; from here on they count as known, to have no work until `expect` says otherwise. */
-  takeUnknown(): number[] {
-    const taken = [...this.#unknown];
-    this.#unknown.clear();
+  /**
+   * Partitions to be read, those first that have waited longest; from here on they count as known, to have no work until `expect`
+   * says otherwise.
+   */
+  takeUnknown(most: number): number[] {
+    const taken = [...this.#unknown].slice(0, most);
+    for (const partition of taken) this.#unknown.delete(partition);
     return taken;
   }
 

@@ -50,6 +50,8 @@ export class PartitionRunner {
   readonly #positions = new Positions();
   readonly #claimSize = new ClaimSize();
   #held = new Map<number, Held>();
+  /** Of partitions, in one look for what comes next. */
+  #mostPeeked = Infinity;
   readonly #lookBack: LookBack;
   #othersRun = true;
   #claimInFlight: string | undefined;
@@ -169,20 +171,28 @@ export class PartitionRunner {
       await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(this.#claimSize.most, executor.free));
   }
 
-  /** What comes next beyond the positions of claims. */
+  /**
+   * What comes next beyond the positions of claims. In partitions where we have none yet, that is from the beginning: past all that has
+   * ended there, and no vacuum can remove while somebody holds a transaction open. Where that takes longer than a statement may, fewer at a time.
+   */
   async #peek(): Promise<void> {
-    const partitions = this.#due.takeUnknown();
+    const partitions = this.#due.takeUnknown(this.#mostPeeked);
     this.#positions.looking();
     try {
       const beyond = partitions.map((partition) => this.#positions.beyond(partition));
-      const { due, othersRun } = await this.#look('peek', beyond);
+      const { due, othersRun, dbNowMs } = await this.#look('peek', beyond);
+      this.#mostPeeked *= 2;
       if (othersRun) this.#othersRun = true;
-      for (const { partition, dueAtMs } of due) {
+      const dueAtMs = new Map(due.map((next) => [next.partition, next.dueAtMs]));
+      for (const partition of partitions) {
         if (!this.#held.has(partition)) continue;
-        this.#due.expect(partition, dueAtMs);
-        this.#positions.found(partition, dueAtMs);
+        const nextMs = dueAtMs.get(partition);
+        if (nextMs !== undefined) this.#due.expect(partition, nextMs);
+        // Where nothing comes within the horizon, what was due before is claimed or has ended.
+        this.#positions.found(partition, nextMs ?? Math.floor(dbNowMs));
       }
     } catch (error) {
+      this.#mostPeeked = Math.max(1, partitions.length >> 1);
       this.#forgetHeld(partitions);
       throw error;
     }

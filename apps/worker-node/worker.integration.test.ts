@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { ExecutionStore } from '../../libs/db/stores.ts';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
@@ -83,6 +84,23 @@ describe('a worker', () => {
     await eventually('it has asked', () => asked.length > 0, { withinMs: 5_000 });
     await bench.ended((await bench.submitTo(1)).id);
     expect(asked.filter((partitions) => partitions.includes(0))).toHaveLength(1);
+  });
+
+  it('looks at fewer partitions at a time where all of its own take longer than a statement may', async () => {
+    const looked: number[] = [];
+    const store: ExecutionStore = {
+      ...bench.execution,
+      peek: (beyond, ...more) => {
+        const fromBeginning = beyond.filter(({ after }) => after === undefined).length;
+        looked.push(fromBeginning);
+        // As Postgres does after the statement timeout.
+        if (fromBeginning > 1) return Promise.reject(new StoreUnavailableError('canceling statement'));
+        return bench.execution.peek(beyond, ...more);
+      },
+    };
+    await bench.startWorker({ id: 'w1', partitions: [0, 1, 2, 3], store });
+    for (const partition of [0, 1, 2, 3]) await bench.ended((await bench.submitTo(partition)).id);
+    expect(looked).toContain(1);
   });
 
   it('never runs more at a time than it is allowed to, and everything in the end', async () => {
