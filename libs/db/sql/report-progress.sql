@@ -10,9 +10,14 @@ WITH own AS MATERIALIZED (
   SELECT t.id, jsonb_build_object('attempt', r.attempt, 'done', r.done, 'note', r.note) AS progress
   FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::bigint[], $6::double precision[], $7::text[])
     AS r (id, attempt, incarnation, partition_id, record_id, done, note)
-  JOIN claim_record c ON c.partition_id = r.partition_id AND c.id = r.record_id AND c.incarnation = r.incarnation
-    AND c.attempts[array_position(c.task_ids, r.id)] = r.attempt
+  -- OFFSET 0: record by record, by the primary key, whatever an ANALYZE has seen of them.
+  CROSS JOIN LATERAL (
+    SELECT incarnation, task_ids, attempts FROM claim_record
+    WHERE partition_id = r.partition_id AND id = r.record_id
+    OFFSET 0
+  ) AS c
   JOIN task t ON t.id = r.id AND t.attempt = r.attempt - 1
+  WHERE c.incarnation = r.incarnation AND c.attempts[array_position(c.task_ids, r.id)] = r.attempt
   ORDER BY t.id
   FOR NO KEY UPDATE OF t SKIP LOCKED
 )
