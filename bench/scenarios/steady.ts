@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { Bench } from '../bench.ts';
 import { ProjectContestant } from '../contestants/project.ts';
 import { execute } from '../servers/postgres.ts';
+import { longestStatements, resetStatements } from '../servers/statements.ts';
 import { untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 
@@ -59,7 +60,11 @@ function steady(name: string, title: string, held: boolean): Scenario {
 export const steadyScenario = steady('steady', 'A steady load, history kept', false);
 export const steadyHeldScenario = steady('steady-held', 'The same beside a transaction held open', true);
 
-async function measure({ options }: Bench, project: ProjectContestant, held: boolean): Promise<Measured> {
+async function measure(
+  { options, say }: Bench,
+  project: ProjectContestant,
+  held: boolean,
+): Promise<Measured> {
   let holder: pg.Client | undefined;
   try {
     await project.start();
@@ -77,12 +82,14 @@ async function measure({ options }: Bench, project: ProjectContestant, held: boo
       ids.push(await lastId(url));
       const beginMs = performance.now();
       const before = stored;
+      if (options.profile) await resetStatements(url);
       do {
         await project.load({ count: BATCH, first: stored });
         await untilSettled(project, BATCH_DEADLINE_MS);
         stored += BATCH;
       } while (performance.now() - beginMs < partMs);
       rates.push(((stored - before) * 1_000) / (performance.now() - beginMs));
+      if (options.profile) say((await longestStatements(url)).join('\n'));
       if (part === 0) Object.assign(measured, await sizes(url, stored, AFTER_FIRST));
     }
     ids.push(await lastId(url));

@@ -11,6 +11,8 @@
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
 --
+-- ANY (ARRAY[x]): as in finish_tasks.
+--
 -- Locks: leases that are cut; where others than ours run anything, the owner rows, FOR NO KEY UPDATE (elect_heads), in id order; the session rows,
 -- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then the records, and
 -- then the tasks' rows. An outcome does the last two in this order as well: the one that comes second waits, and finds
@@ -66,7 +68,7 @@ BEGIN
       ORDER BY partition_id, id LIMIT most
       FOR UPDATE
     ), removed AS (
-      DELETE FROM claim_record c USING abandoned a WHERE c.partition_id = a.partition_id AND c.id = a.id
+      DELETE FROM claim_record c USING abandoned a WHERE c.partition_id = ANY (ARRAY[a.partition_id]) AND c.id = a.id
       RETURNING c.task_ids, c.attempts, c.worker_id, c.epoch, c.claimed_at
     )
     SELECT array_agg(l.id), array_agg(l.attempt), array_agg(r.worker_id), array_agg(r.epoch), array_agg(r.claimed_at)
@@ -85,7 +87,7 @@ BEGIN
         -- Nobody changes the failures or the policy of a task whose attempt has not ended.
         SELECT l.*, recovery_delay_ms(default_policy || coalesce(t.policy, '{}'), t.failures, s.sum - floor(s.sum)) AS delay_ms
         FROM lost l
-        JOIN task t ON t.id = l.id AND t.attempt = l.attempt - 1
+        JOIN task t ON t.id = ANY (ARRAY[l.id]) AND t.attempt = l.attempt - 1
         CROSS JOIN LATERAL (SELECT jitter + l.id * 0.6180339887498949::double precision AS sum) AS s
         ORDER BY l.id
       ), ended AS (
@@ -102,7 +104,7 @@ BEGIN
             last_error = format('attempt %s: worker %s was lost, its lease ended', l.attempt, l.worker_id),
             incarnation = NULL
         FROM charged l
-        WHERE t.id = l.id AND t.attempt = l.attempt - 1
+        WHERE t.id = ANY (ARRAY[l.id]) AND t.attempt = l.attempt - 1
         RETURNING t.id, t.partition_id, t.attempt, t.worker_id, t.status, t.removal_requested,
                   t.epoch, t.started_at, t.last_error
       ), kept AS (
@@ -115,12 +117,12 @@ BEGIN
              CASE WHEN e.removal_requested THEN 'REMOVED' ELSE e.status END
       FROM ended e;
     DELETE FROM task_attempt a USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
-    WHERE a.task_id = l.id AND a.attempt <= l.attempt - most_kept;
+    WHERE a.task_id = ANY (ARRAY[l.id]) AND a.attempt <= l.attempt - most_kept;
     SELECT array_agg(t.partition_id), array_agg(t.key) INTO line_partitions, line_keys
     FROM task t WHERE t.id = ANY (lost_ids) AND t.serial;
     WITH removed AS (
       DELETE FROM task t USING unnest(lost_ids, lost_attempts) AS l (id, attempt)
-      WHERE t.id = l.id AND t.attempt = l.attempt AND t.removal_requested
+      WHERE t.id = ANY (ARRAY[l.id]) AND t.attempt = l.attempt AND t.removal_requested
       RETURNING t.id
     )
     DELETE FROM task_attempt WHERE task_id IN (SELECT r.id FROM removed r);

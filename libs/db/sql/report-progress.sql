@@ -10,16 +10,16 @@ WITH own AS MATERIALIZED (
   SELECT t.id, jsonb_build_object('attempt', r.attempt, 'done', r.done, 'note', r.note) AS progress
   FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::bigint[], $6::double precision[], $7::text[])
     AS r (id, attempt, incarnation, partition_id, record_id, done, note)
-  -- OFFSET 0: record by record, by the primary key, whatever an ANALYZE has seen of them.
+  -- OFFSET 0, and ANY (ARRAY[x]): one by one, by the primary key, whatever an ANALYZE has seen (finish_tasks.sql).
   CROSS JOIN LATERAL (
     SELECT incarnation, task_ids, attempts FROM claim_record
     WHERE partition_id = r.partition_id AND id = r.record_id
     OFFSET 0
   ) AS c
-  JOIN task t ON t.id = r.id AND t.attempt = r.attempt - 1
+  JOIN task t ON t.id = ANY (ARRAY[r.id]) AND t.attempt = r.attempt - 1
   WHERE c.incarnation = r.incarnation AND c.attempts[array_position(c.task_ids, r.id)] = r.attempt
-  ORDER BY t.id
+  ORDER BY r.id
   FOR NO KEY UPDATE OF t SKIP LOCKED
 )
-UPDATE task t SET progress = own.progress FROM own WHERE t.id = own.id
+UPDATE task t SET progress = own.progress FROM own WHERE t.id = ANY (ARRAY[own.id])
 RETURNING t.id

@@ -1,5 +1,7 @@
 -- What the database believes some incarnations to be running.
 -- $1 incarnations
+-- ANY (ARRAY[x]): task by task, by the primary key, whatever an ANALYZE has seen (finish_tasks.sql). In the order of
+-- r.id: asked for that of t.id, the planner again takes to its whole index.
 -- Locks: nothing.
 SELECT t.id, t.name, t.partition_id AS partition, c.epoch, c.incarnation, r.attempt, t.failures,
        t.policy, t.priority, t.serial, epoch_ms(t.scheduled_at) AS "scheduledAtMs", epoch_ms(t.due_at) AS "dueAtMs",
@@ -7,6 +9,6 @@ SELECT t.id, t.name, t.partition_id AS partition, c.epoch, c.incarnation, r.atte
        c.claim_id AS "claimId", t.cancel_requested_at IS NOT NULL AS "cancelRequested"
 FROM claim_record c
 CROSS JOIN LATERAL unnest(c.task_ids, c.attempts) AS r (id, attempt)
-JOIN task t ON t.id = r.id AND t.attempt = r.attempt - 1
+JOIN task t ON t.id = ANY (ARRAY[r.id]) AND t.attempt = r.attempt - 1
 WHERE c.incarnation = ANY ($1::text[])
-ORDER BY t.id
+ORDER BY r.id

@@ -6,9 +6,9 @@
 SELECT t.id, t.payload
 FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::bigint[])
   AS a (id, attempt, incarnation, partition_id, record_id)
--- OFFSET 0: record by record, by the primary key, whatever an ANALYZE has seen of them.
+-- OFFSET 0, and ANY (ARRAY[x]): one by one, by the primary key, whatever an ANALYZE has seen (finish_tasks.sql).
 CROSS JOIN LATERAL (
   SELECT incarnation FROM claim_record WHERE partition_id = a.partition_id AND id = a.record_id OFFSET 0
 ) AS c
-JOIN task t ON t.id = a.id AND t.attempt = a.attempt - 1
+JOIN task t ON t.id = ANY (ARRAY[a.id]) AND t.attempt = a.attempt - 1
 WHERE c.incarnation = a.incarnation
