@@ -15,7 +15,7 @@ export type ContestantName = (typeof CONTESTANTS)[number];
 const SETUPS = {
   'raw-sql':
     'the statements of this project: what comes one by one during an INSERT is written by the next; claims and finishes of up to 1000 ' +
-    'tasks on two, which poll without pause; payloads that do not fit into a claim on a third',
+    'tasks on two, which poll every ms while nothing is due; payloads that do not fit into a claim on a third',
   'graphile-worker':
     'localQueue 1000, 48 concurrent jobs, a pool of 49 connections, completeJobBatchDelay 0, polling every 0.1 s ' +
     '(for jobs not due yet; its default is 2 s), NO_LOG_SUCCESS; no history',

@@ -81,6 +81,11 @@ export class PartitionRunner {
     return [...this.#held.values()];
   }
 
+  /** With how far claims have got in each. */
+  get heldBeyond(): readonly (Held & Beyond)[] {
+    return this.held.map((part) => ({ ...part, ...this.#positions.beyond(part.partition) }));
+  }
+
   /** Still the same: the keeper's messages are copies, and one may have come while a claim was under way. */
   holds({ partition, epoch, incarnation }: Held): boolean {
     const held = this.#held.get(partition);

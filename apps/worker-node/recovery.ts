@@ -1,5 +1,5 @@
 import type { Random } from '../../libs/core/random.ts';
-import type { ExecutionStore, Held, Recovered } from '../../libs/db/stores.ts';
+import type { Beyond, ExecutionStore, Held, Recovered } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { OwnIncarnations } from './own-incarnations.ts';
@@ -24,7 +24,7 @@ export class Recovery {
   }
 
   /** One pass. Rejects with StoreUnavailableError while the database is away. */
-  async runOnce(held: readonly Held[]): Promise<Recovered[]> {
+  async runOnce(held: readonly (Held & Pick<Beyond, 'oldestRecord'>)[]): Promise<Recovered[]> {
     const { store, availability, ownIncarnations, random, logger } = this.#options;
     if (held.length === 0) return [];
     const recovered = await availability.once('recover', () =>

@@ -259,7 +259,7 @@ export class Worker {
     const needless = !this.#runner.othersRun && nowMs - this.#recoveredAtMs < RECOVER_ANYWAY_MS;
     if (this.#draining || needless) return;
     this.#recoveredAtMs = nowMs;
-    const recovered = await this.#recovery.runOnce(this.#runner.held);
+    const recovered = await this.#recovery.runOnce(this.#runner.heldBeyond);
     if (recovered.length > 0) this.#expectLateWork(recovered.map(({ partition }) => partition));
   }
 

@@ -14,7 +14,7 @@ const GAP = { minGapMs: 20, maxGapMs: 40 };
 const WARMUP = 50;
 const SETTLE_DEADLINE_MS = 60_000;
 /** Time to store the other tasks before the first of them is due. */
-const LEAD_MS = 4_000;
+const LEAD_MS = 10_000;
 /** About half of what the slowest of the contestants on Postgres drains in a second. */
 const LOAD_PER_SECOND = 12_000;
 
@@ -62,7 +62,9 @@ async function measure(contestant: Contestant, samples: number, otherPerSecond: 
     if (others > 0) {
       const fromMs = Math.ceil(wallMs()) + LEAD_MS;
       await contestant.load({ count: others, first: sending, due: { fromMs, perSecond: otherPerSecond } });
-      await pause(fromMs - wallMs());
+      const leftMs = fromMs - wallMs();
+      if (leftMs < 0) throw new Error(`${contestant.name} had tasks due before all were stored`);
+      await pause(leftMs);
     }
     const sent = await contestant.trickle({ samples: sending, ...GAP });
     await untilSettled(contestant, SETTLE_DEADLINE_MS);

@@ -6,7 +6,7 @@ import { againstOthers } from './scenario.ts';
 
 const WARMUP_MS = 1_000;
 const OVER_HTTP = [32, 256];
-/** More at a time makes none of them faster. */
+/** As many as the clients' pools have connections. */
 const IN_PROCESS = [32];
 
 const rate = (atATime: number) => `tasks/s, ${atATime} at a time`;

@@ -185,9 +185,15 @@ class Backlog {
               expires_at = CASE WHEN incarnation = $1 THEN now() - interval '1 second' ELSE expires_at END`,
       [worker.held[0]?.incarnation],
     );
-    const { epochs, incarnations } = this.#held();
-    const own = [incarnations[0]];
-    return this.#cost('recover-tasks', [partitions, epochs, incarnations, 1_000, 0.5, DEFAULT_POLICY, own]);
+    return this.recoverOwn(null);
+  }
+
+  /** @param oldestRecord below which no record stands */
+  recoverOwn(oldestRecord: number | null): Promise<number> {
+    const { partitions, epochs, incarnations } = this.#held();
+    const from = partitions.map(() => oldestRecord);
+    const args = [partitions, epochs, incarnations, 1_000, 0.5, DEFAULT_POLICY, [incarnations[0]], from];
+    return this.#cost('recover-tasks', args);
   }
 
   #attempts() {
@@ -279,11 +285,14 @@ describe('the pages that a statement reads', () => {
     try {
       await before.hold();
       const [claim, peek] = [await before.claim(), await before.peek()];
+      const recover = await before.recoverOwn(null);
       const oldest = await before.passRecords(50_000);
       expect(await before.claim(oldest)).toBeLessThan(2 * claim + PARTITIONS);
       expect(await before.peek(oldest)).toBeLessThan(2 * peek + PARTITIONS);
+      expect(await before.recoverOwn(oldest)).toBeLessThan(2 * recover + PARTITIONS);
       // Otherwise they do.
       expect(await before.claim(null)).toBeGreaterThan(2 * claim + PARTITIONS);
+      expect(await before.recoverOwn(null)).toBeGreaterThan(2 * recover + PARTITIONS);
       await before.claimed();
       expect(await before.finish()).toBeLessThan(12 * DUE);
     } finally {

@@ -219,7 +219,8 @@ async function recover(
   const recovered: Recovered[] = [];
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
     try {
-      const values = [...columns(held), RECOVER_RECORDS, jitter, DEFAULT_POLICY, incarnations];
+      const oldest = numbers(held.map(({ oldestRecord }) => oldestRecord ?? null));
+      const values = [...columns(held), RECOVER_RECORDS, jitter, DEFAULT_POLICY, incarnations, oldest];
       const rows = await run<Recovered & object>(db, recoverTasks, values);
       if (rows.length === 0) break;
       recovered.push(...rows);

@@ -79,6 +79,15 @@ describe('recovery of records', () => {
     expect(await database.records()).toEqual({ 0: [2] });
   });
 
+  it('looks at no record that is older than any that stands is said to be', async () => {
+    const [task] = await lose('x');
+    const record = task?.record ?? 0;
+    const recoverFrom = (oldestRecord: number) =>
+      b.execution.recover({ held: b.held.map((part) => ({ ...part, oldestRecord })), own: [], jitter: 0 });
+    expect(await recoverFrom(record + 1)).toEqual([]);
+    expect(await recoverFrom(record)).toMatchObject([{ id: task?.id, became: 'PENDING' }]);
+  });
+
   it('of an outcome under way that leaves the record, waits for it, and charges the rest', async () => {
     const [x, y] = (await lose('x', 'y')) as [ClaimedTask, ClaimedTask];
     const outcome = await database.begin(a);

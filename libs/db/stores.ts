@@ -396,11 +396,11 @@ export interface ExecutionStore {
   /**
    * In the partitions whose fence holds, ends attempts whose claimer's lease is over: charged as a failure with
    * the reason recorded; PENDING again, FAILED or removed, see {@link afterLoss}.
-   * Never what `own` incarnations run. Does nothing until the caller's lease has been renewed without a gap for
+   * Never what `own` incarnations run, nor what records older than `oldestRecord` name. Does nothing until the caller's lease has been renewed without a gap for
    * its whole length: after an outage of the database, everybody renews before anybody is taken for dead.
    */
   recover(request: {
-    readonly held: readonly Held[];
+    readonly held: readonly (Held & Pick<Beyond, 'oldestRecord'>)[];
     readonly own: readonly string[];
     /** In [0, 1), at random. */
     readonly jitter: number;

@@ -3,7 +3,8 @@
 -- lines of serial ones is found out anew. What is kept of the attempts of a task is so of its last 100, as in finish_tasks. The incarnation
 -- is cleared, so that a late outcome is refused. At most `most` records at once; jitter, a random number in [0, 1), is
 -- spread over the tasks (jitterOf() of libs/core/task.ts); default_policy stands for what a task's does not say;
--- `callers` are all incarnations of the caller, whose attempts are its own business.
+-- `callers` are all incarnations of the caller, whose attempts are its own business; records_from says of each partition how old the
+-- oldest record is that may stand there (null: any), to pass by the dead.
 --
 -- Does nothing unless the caller's own lease stands and has been renewed without a gap for its whole length: while
 -- the database was away from everybody nobody could renew, and on its return everybody gets the time to. Judged
@@ -19,13 +20,14 @@
 -- the record gone or the row an attempt further.
 CREATE OR REPLACE FUNCTION recover_tasks(
   partitions integer[], epochs bigint[], incarnations text[], most integer, jitter double precision, default_policy jsonb,
-  callers text[]
+  callers text[], records_from bigint[] DEFAULT NULL
 ) RETURNS TABLE (id bigint, "partition" integer, attempt integer, "fromWorkerId" text, became text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   most_kept CONSTANT integer := 100;
   own integer[];
+  own_from bigint[];
   expired text[];
   lost_ids bigint[];
   lost_attempts integer[];
@@ -35,11 +37,15 @@ DECLARE
   line_partitions integer[];
   line_keys text[];
 BEGIN
-  IF EXISTS (SELECT FROM claim_record WHERE partition_id = ANY (partitions) AND incarnation <> ALL (callers)) THEN
-    SELECT array_agg(o.partition_id) INTO own
+  IF EXISTS (
+    SELECT FROM unnest(partitions, records_from) AS h (partition_id, records_from)
+    JOIN claim_record c ON c.partition_id = ANY (ARRAY[h.partition_id]) AND c.id >= coalesce(h.records_from, 0)
+    WHERE c.incarnation <> ALL (callers)
+  ) THEN
+    SELECT array_agg(o.partition_id), array_agg(o.records_from) INTO own, own_from
     FROM (
-      SELECT p.partition_id
-      FROM unnest(partitions, epochs, incarnations) AS h (partition_id, epoch, incarnation)
+      SELECT p.partition_id, coalesce(h.records_from, 0) AS records_from
+      FROM unnest(partitions, epochs, incarnations, records_from) AS h (partition_id, epoch, incarnation, records_from)
       JOIN partition_owner p
         ON p.partition_id = h.partition_id AND p.epoch = h.epoch AND p.incarnation = h.incarnation
       JOIN worker_session s ON s.incarnation = h.incarnation
@@ -54,19 +60,23 @@ BEGIN
     SELECT coalesce(array_agg(s.incarnation), '{}') INTO expired
     FROM (
       SELECT incarnation FROM worker_session
-      WHERE incarnation IN (SELECT incarnation FROM claim_record WHERE partition_id = ANY (own))
+      WHERE incarnation IN (
+          SELECT c.incarnation FROM unnest(own, own_from) AS o (partition_id, records_from)
+          JOIN claim_record c ON c.partition_id = ANY (ARRAY[o.partition_id]) AND c.id >= o.records_from
+        )
         AND incarnation <> ALL (callers) AND expires_at <= now()
       ORDER BY incarnation
       FOR SHARE
     ) AS s;
 
     WITH abandoned AS MATERIALIZED (
-      SELECT partition_id, id FROM claim_record c
-      WHERE partition_id = ANY (own) AND incarnation <> ALL (callers)
-        AND (incarnation = ANY (expired)
+      SELECT c.partition_id, c.id FROM unnest(own, own_from) AS o (partition_id, records_from)
+      JOIN claim_record c ON c.partition_id = ANY (ARRAY[o.partition_id]) AND c.id >= o.records_from
+      WHERE c.incarnation <> ALL (callers)
+        AND (c.incarnation = ANY (expired)
              OR NOT EXISTS (SELECT FROM worker_session s WHERE s.incarnation = c.incarnation))
-      ORDER BY partition_id, id LIMIT most
-      FOR UPDATE
+      ORDER BY o.partition_id, c.id LIMIT most
+      FOR UPDATE OF c
     ), removed AS (
       DELETE FROM claim_record c USING abandoned a WHERE c.partition_id = ANY (ARRAY[a.partition_id]) AND c.id = a.id
       RETURNING c.task_ids, c.attempts, c.worker_id, c.epoch, c.claimed_at

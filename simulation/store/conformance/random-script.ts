@@ -168,7 +168,8 @@ class Moves extends Choice {
   }
 
   #recover(side: SimulatedSide): Move {
-    const held = this.#held(side);
+    const oldestRecord = this.chance(0.7) ? undefined : FIRST_RECORD_ID + 1;
+    const held = this.#held(side).map((part) => ({ ...part, oldestRecord }));
     const own = this.chance(0.3) ? [this.of(INCARNATIONS)] : [];
     const request = { held, own, jitter: this.of([0, 0.3, 0.9]) };
     return move('recover', request, async ({ execution }) => {

@@ -26,24 +26,26 @@ interface Recovered {
 
 /** recover-tasks.sql, functions/recover_tasks.sql */
 export const recoverTasks: SqlStatement<
-  [number[], number[], string[], limit: number, jitter: number, policy: TaskPolicy, callers: string[]],
+  [
+    ...[number[], number[], string[], limit: number, jitter: number, policy: TaskPolicy, callers: string[]],
+    recordsFrom: (number | null)[],
+  ],
   Recovered
 > = {
   name: 'recover-tasks',
-  *execute(x, partitions, epochs, incarnations, limit, jitter, _policy, callers) {
+  *execute(x, partitions, epochs, incarnations, limit, jitter, _policy, callers, recordsFrom) {
     const foreign = ({ incarnation }: ClaimRecordRow) => !callers.includes(incarnation);
     const recovered: Recovered[] = [];
-    if (recordsIn(x, new Set(partitions)).some(foreign)) {
+    const from = (partition: number) => recordsFrom[partitions.indexOf(partition)] ?? 0;
+    const foreignIn = (some: Iterable<number>) => recordsIn(x, new Set(some), from).filter(foreign);
+    if (foreignIn(partitions).length > 0) {
       x.transaction.lockOwnerTable();
       x.nextStatement();
       const own = yield* lockOwn(x, heldOf(partitions, epochs, incarnations));
       x.nextStatement();
-      const expired = own.size === 0 ? undefined : yield* lockExpired(x, recordsIn(x, own).filter(foreign));
+      const expired = own.size === 0 ? undefined : yield* lockExpired(x, foreignIn(own));
       x.nextStatement();
-      const lost =
-        expired === undefined
-          ? []
-          : yield* removeAbandoned(x, recordsIn(x, own).filter(foreign), expired, limit);
+      const lost = expired === undefined ? [] : yield* removeAbandoned(x, foreignIn(own), expired, limit);
       x.nextStatement();
       for (const attempt of lost) recovered.push(...(yield* charge(x, attempt, jitter)));
       x.nextStatement();
