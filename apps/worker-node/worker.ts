@@ -247,8 +247,7 @@ export class Worker {
   }
 
   #beat(): void {
-    this.#keeper.beat();
-    this.#keeper.inUse(this.#ownIncarnations.all);
+    this.#keeper.beat(this.#ownIncarnations.all);
     // A worker that has just started is about to be given some: that there are none is news only later.
     const settled = this.#options.clock.monotonicMs() - this.#startedAtMs >= SETTLED_MS;
     if (!this.#draining && settled) this.#sayPartitions();

@@ -204,10 +204,9 @@ export class WorkerProcess {
     });
     participant.start();
     return {
-      // These two only leave word: no hop of their own, for speed.
-      beat: () => thread.deliver(() => participant.beat()),
+      // Only leaves word: no hop of its own, for speed.
+      beat: (inUse) => thread.deliver(() => participant.beat(inUse)),
       fenceLost: (parts) => tell(thread, () => participant.fenceLost(parts)),
-      inUse: (incarnations) => thread.deliver(() => participant.inUse(incarnations)),
       leave: () => ask(() => participant.leave()),
       finish: () => ask(() => participant.finish()),
     };

@@ -15,7 +15,7 @@ describe('the keeper as the main thread sees it', () => {
 
   it('is fatal for the worker when its thread ends by itself, and nobody waits for it any more', async () => {
     const leaving = keeper.leave();
-    keeper.inUse([]);
+    keeper.beat([]);
     await eventually('the worker hears of it', () => fatal.length > 0, WITHIN);
     expect(fatal).toEqual(['keeper thread ended by itself, with 0']);
     await leaving;

@@ -4,10 +4,9 @@ import type { Held } from '../../../libs/db/stores.ts';
 import type { Keeper, KeeperListener } from './keeper.ts';
 import type { FromKeeper, KeeperData, ToKeeper } from './messages.ts';
 
-/** The keeper as the main thread sees it: every call is a message to `keeper-thread.ts`, beats a shared counter. */
+/** The keeper as the main thread sees it: every call is a message to `keeper-thread.ts`. */
 export class KeeperClient implements Keeper {
   readonly #thread: Worker;
-  readonly #beats: Int32Array;
   #failed = false;
   #finishing = false;
   /** Who waits for what the thread says it has done. */
@@ -22,9 +21,7 @@ export class KeeperClient implements Keeper {
     applicationName: string,
     thread = new URL('./keeper-thread.ts', import.meta.url),
   ) {
-    const beats = new SharedArrayBuffer(4);
-    this.#beats = new Int32Array(beats);
-    this.#thread = startThread(thread, { beats, applicationName } satisfies KeeperData);
+    this.#thread = startThread(thread, { applicationName } satisfies KeeperData);
     this.#thread.on('message', (message: FromKeeper) => this.#receive(message, listener));
     this.#thread.on('error', (error) => this.#fail(`keeper thread failed: ${String(error)}`, listener));
     // Before it was told to, it must not, though it sees no error in it: nobody would renew the lease.
@@ -34,16 +31,12 @@ export class KeeperClient implements Keeper {
     });
   }
 
-  beat(): void {
-    Atomics.add(this.#beats, 0, 1);
+  beat(inUse: readonly string[]): void {
+    this.#send({ type: 'beat', inUse });
   }
 
   fenceLost(parts: readonly Held[]): void {
     this.#send({ type: 'fenceLost', parts });
-  }
-
-  inUse(incarnations: readonly string[]): void {
-    this.#send({ type: 'inUse', incarnations });
   }
 
   async leave(): Promise<void> {

@@ -12,13 +12,9 @@ import { readWorkerConfig } from '../config.ts';
 import type { FromKeeper, KeeperData, ToKeeper } from './messages.ts';
 import { Participant } from './participant.ts';
 
-/** How often the shared counter of beats is looked at. */
-const BEAT_CHECK_MS = 250;
-
 const port = parentPort;
 invariant(port !== null, 'runs as a worker thread');
-const { beats, applicationName } = workerData as KeeperData;
-const counter = new Int32Array(beats);
+const { applicationName } = workerData as KeeperData;
 const config = readWorkerConfig(process.env);
 const logger = createLogger({ app: 'worker-node', level: config.LOG_LEVEL, format: config.LOG_FORMAT });
 const send = (message: FromKeeper) => port.postMessage(message);
@@ -60,15 +56,7 @@ const participant = new Participant({
   logger,
 });
 
-let seen = Atomics.load(counter, 0);
-const beatCheck = setInterval(() => {
-  const now = Atomics.load(counter, 0);
-  if (now !== seen) participant.beat();
-  seen = now;
-}, BEAT_CHECK_MS);
-
 async function finish(): Promise<void> {
-  clearInterval(beatCheck);
   await participant.finish();
   await Promise.all([pool.end(), leasePool.end()]);
   // This thread is ended as soon as that is heard.
@@ -84,11 +72,11 @@ const failed = (error: unknown) => {
 
 port.on('message', (message: ToKeeper) => {
   switch (message.type) {
+    case 'beat':
+      participant.beat(message.inUse);
+      break;
     case 'fenceLost':
       participant.fenceLost(message.parts);
-      break;
-    case 'inUse':
-      participant.inUse(message.incarnations);
       break;
     case 'leave':
       participant.leave().then(() => send({ type: 'left' }), failed);

@@ -6,12 +6,13 @@ import type { Held } from '../../../libs/db/stores.ts';
  * them; these two interfaces are all that the threads say to each other.
  */
 export interface Keeper {
-  /** The main loop is alive. To be called several times a second; costs next to nothing. */
-  beat(): void;
+  /**
+   * The main loop is alive, and attempts may be in flight under the incarnations `inUse`: their leases are renewed
+   * for as long as they are named. To be called several times a second.
+   */
+  beat(inUse: readonly string[]): void;
   /** A claim found these partitions fenced. */
   fenceLost(parts: readonly Held[]): void;
-  /** The incarnations under which attempts are in flight: their leases are renewed for as long as they are named. */
-  inUse(incarnations: readonly string[]): void;
   /** Releases every partition and leaves the cluster, so that others take over at once; leases are still renewed. */
   leave(): Promise<void>;
   /** Ends the leases and closes. */

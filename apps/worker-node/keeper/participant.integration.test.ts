@@ -72,7 +72,7 @@ describe('a worker’s part in the cluster', () => {
     const w1 = bench.start({ workerId: 'w1', connectString: proxy.connectString, wedgedAfterMs: 1_000 });
     const first = await bench.joined('w1');
     await bench.acknowledged('w1', first, await bench.grant('w1', first, { 0: 1 }));
-    w1.participant.inUse([first]);
+    w1.use([first]);
 
     proxy.refuse();
     proxy.cut();
@@ -94,7 +94,7 @@ describe('a worker’s part in the cluster', () => {
         withinMs: 5_000,
       },
     );
-    w1.participant.inUse([]);
+    w1.use([]);
     await eventually('the first lease ends', async () => (await bench.leases()).join() === second, {
       withinMs: 5_000,
     });
@@ -196,7 +196,7 @@ describe('a worker’s part in the cluster', () => {
     const w1 = bench.start({ workerId: 'w1', ...here() });
     const incarnation = await bench.joined('w1');
     await bench.acknowledged('w1', incarnation, await bench.grant('w1', incarnation, { 0: 1, 3: 1 }));
-    w1.participant.inUse([incarnation]);
+    w1.use([incarnation]);
     await w1.participant.leave();
     expect(w1.held()).toEqual([]);
     expect(await bench.owners()).toEqual({});

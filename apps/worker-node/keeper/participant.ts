@@ -108,8 +108,10 @@ export class Participant implements Keeper {
     this.#leaseLoop = this.#lease.run().catch(fatal);
   }
 
-  beat(): void {
+  beat(inUse: readonly string[]): void {
     this.#beatAtMs = this.#options.clock.monotonicMs();
+    this.#inUse = inUse;
+    this.#keepLeases();
     if (this.#wedged) this.#wakeup.notify();
   }
 
@@ -120,11 +122,6 @@ export class Participant implements Keeper {
         this.#held.delete(part.partition);
     }
     this.#wakeup.notify();
-  }
-
-  inUse(incarnations: readonly string[]): void {
-    this.#inUse = incarnations;
-    this.#keepLeases();
   }
 
   async leave(): Promise<void> {

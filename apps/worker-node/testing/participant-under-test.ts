@@ -24,6 +24,8 @@ export interface RunningParticipant {
   readonly fatal: () => string | undefined;
   /** The main loop stops beating, until told otherwise. */
   readonly blockMain: (blocked: boolean) => void;
+  /** What the main loop says with each beat that it may have attempts in flight under. */
+  readonly use: (incarnations: readonly string[]) => void;
 }
 
 /** A cluster in ZooKeeper and Postgres whose controller the test plays, and participants of workers in it. */
@@ -79,6 +81,7 @@ export class ParticipantBench {
     let held: readonly Held[] = [];
     let fatal: string | undefined;
     let blocked = false;
+    let using: readonly string[] = [];
     const participant = new Participant({
       connect: () =>
         connectZooKeeper({
@@ -107,7 +110,7 @@ export class ParticipantBench {
       logger: pino({ level: 'silent' }),
     });
     const beat = setInterval(() => {
-      if (!blocked) participant.beat();
+      if (!blocked) participant.beat(using);
     }, 50);
     this.#close.push(async () => {
       clearInterval(beat);
@@ -118,7 +121,10 @@ export class ParticipantBench {
     const blockMain = (now: boolean) => {
       blocked = now;
     };
-    return { participant, held: () => held, fatal: () => fatal, blockMain };
+    const use = (incarnations: readonly string[]) => {
+      using = incarnations;
+    };
+    return { participant, held: () => held, fatal: () => fatal, blockMain, use };
   }
 
   /** The incarnations of `workerId` that are registered. */

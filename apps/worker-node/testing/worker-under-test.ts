@@ -208,7 +208,6 @@ class LeaseOnlyKeeper implements Keeper {
 
   beat(): void {}
   fenceLost(): void {}
-  inUse(): void {}
 
   async leave(): Promise<void> {
     const { incarnation, grants, ownership, listener } = this.#options;
