@@ -2,18 +2,33 @@ import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { OwnIncarnations } from './own-incarnations.ts';
 
+const part = (incarnation: string, partition: number) => ({ incarnation, partition });
+
 describe('the incarnations a process has claimed under', () => {
   it('are its own until the database shows that nothing is left, long after the last claim', async () => {
     const clock = new ManualClock();
     const own = new OwnIncarnations(clock);
-    own.claiming(['a', 'b']);
-    own.runsNothing('a');
-    expect(own.all).toEqual(['a', 'b']);
+    const [a0, a1, b1] = [part('a', 0), part('a', 1), part('b', 1)];
+    own.claiming([a0, a1, b1]);
+    own.runsOnly([]);
+    expect([own.all, own.partitions]).toEqual([
+      ['a', 'b'],
+      [0, 1],
+    ]);
     await clock.advance(121_000);
     expect(own.all).toEqual(['a', 'b']);
-    own.claiming(['b']);
-    own.runsNothing('a');
-    own.runsNothing('b');
-    expect(own.all).toEqual(['b']);
+    own.claiming([b1]);
+    own.runsOnly([a0]);
+    expect([own.all, own.partitions]).toEqual([
+      ['a', 'b'],
+      [0, 1],
+    ]);
+    own.runsOnly([]);
+    expect([own.all, own.partitions]).toEqual([['b'], [1]]);
+    await clock.advance(121_000);
+    own.runsOnly([b1]);
+    expect(own.partitions).toEqual([1]);
+    own.runsOnly([]);
+    expect([own.all, own.partitions]).toEqual([[], []]);
   });
 });

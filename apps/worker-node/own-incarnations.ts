@@ -1,16 +1,19 @@
 import type { Clock } from '../../libs/core/clock.ts';
+import type { Held } from '../../libs/db/stores.ts';
 
 /** Longer than any claim statement can live on in the server after its connection is gone. */
 export const CLAIM_LIFE_MS = 120_000;
 
+type Part = Pick<Held, 'incarnation' | 'partition'>;
+
 /**
- * The incarnations of this process that the database may have something running under: those that claims were
- * made under, until the database has shown, long enough after the last claim, that nothing is left. What runs
+ * The incarnations of this process that the database may have something running under, and in which partitions: those that claims were
+ * made under and in, until the database has shown, long enough after the last claim, that nothing is left. What runs
  * under them is this process' own business: it renews their leases, and recovers nothing of theirs.
  */
 export class OwnIncarnations {
   readonly #clock: Clock;
-  readonly #claimedAtMs = new Map<string, number>();
+  readonly #claimedAtMs = new Map<string, Map<number, number>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -20,18 +23,33 @@ export class OwnIncarnations {
     return [...this.#claimedAtMs.keys()];
   }
 
-  /** A claim is about to be sent, or runs. */
-  claiming(incarnations: readonly string[]): void {
-    for (const incarnation of incarnations) this.#claimedAtMs.set(incarnation, this.#clock.monotonicMs());
+  /** Where, under any of them. */
+  get partitions(): readonly number[] {
+    return [...new Set([...this.#claimedAtMs.values()].flatMap((parts) => [...parts.keys()]))];
+  }
+
+  /** A claim of these is about to be sent, or runs. */
+  claiming(parts: readonly Part[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const { incarnation, partition } of parts) {
+      let claimed = this.#claimedAtMs.get(incarnation);
+      if (claimed === undefined) this.#claimedAtMs.set(incarnation, (claimed = new Map<number, number>()));
+      claimed.set(partition, nowMs);
+    }
   }
 
   /**
-   * The database has answered what runs: nothing under `incarnation`. By itself that proves nothing, since a
-   * claim whose reply was lost may commit yet; it does once such a claim can no longer be.
+   * The database has answered what runs, under these incarnations and in these partitions: only this. By itself that proves
+   * nothing of the rest, since a claim whose reply was lost may commit yet; it does once such a claim can no longer be.
    */
-  runsNothing(incarnation: string): void {
-    const claimedAtMs = this.#claimedAtMs.get(incarnation);
-    if (claimedAtMs === undefined || this.#clock.monotonicMs() - claimedAtMs < CLAIM_LIFE_MS) return;
-    this.#claimedAtMs.delete(incarnation);
+  runsOnly(running: readonly Part[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    const runs = new Set(running.map(({ incarnation, partition }) => `${incarnation}/${partition}`));
+    for (const [incarnation, parts] of this.#claimedAtMs) {
+      for (const [partition, claimedAtMs] of parts)
+        if (nowMs - claimedAtMs >= CLAIM_LIFE_MS && !runs.has(`${incarnation}/${partition}`))
+          parts.delete(partition);
+      if (parts.size === 0) this.#claimedAtMs.delete(incarnation);
+    }
   }
 }

@@ -83,7 +83,12 @@ export class PartitionRunner {
 
   /** With how far claims have got in each. */
   get heldBeyond(): readonly (Held & Beyond)[] {
-    return this.held.map((part) => ({ ...part, ...this.#positions.beyond(part.partition) }));
+    return this.held.map((part) => ({ ...part, ...this.beyond(part.partition) }));
+  }
+
+  /** How far claims have got in a partition, held or not. */
+  beyond(partition: number): Beyond {
+    return this.#positions.beyond(partition);
   }
 
   /** Still the same: the keeper's messages are copies, and one may have come while a claim was under way. */
@@ -253,7 +258,7 @@ export class PartitionRunner {
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
     this.#positions.looking();
-    ownIncarnations.claiming(held.map(({ incarnation }) => incarnation));
+    ownIncarnations.claiming(held);
     let result: ClaimResult;
     this.#claimInFlight = claimId;
     try {

@@ -27,11 +27,12 @@ function reconcilerUnderTest(rows: readonly RunningRow[]) {
     },
   };
   const ownIncarnations = new OwnIncarnations(clock);
-  ownIncarnations.claiming(['i']);
+  ownIncarnations.claiming([{ incarnation: 'i', partition: 0 }]);
   const reconciler = new Reconciler({
     store: store as ExecutionStore,
     availability: new Availability({ clock, random: seededRandom(1), logger }),
     ...{ executor, ownIncarnations, clock, logger },
+    beyond: (partition) => ({ partition }),
     claimInFlight: () => undefined,
     claimLostAtMs: () => -Infinity,
   });

@@ -1,5 +1,5 @@
 import type { Clock } from '../../libs/core/clock.ts';
-import type { ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
+import type { Beyond, ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { Executor } from './executor.ts';
@@ -11,6 +11,8 @@ export interface ReconcilerOptions {
   readonly availability: Availability;
   readonly executor: Executor;
   readonly ownIncarnations: OwnIncarnations;
+  /** How far claims have got in a partition: before its oldest record there is nothing to compare. */
+  readonly beyond: (partition: number) => Beyond;
   /** The claim that is being made at this moment. */
   readonly claimInFlight: () => string | undefined;
   /** When last a claim was not answered, by the monotonic clock: what it took may be running as ours. */
@@ -29,8 +31,8 @@ export const CONSIDER_MS = RECONCILE_MS / 2;
 /** Where nothing has run for long and no claim was lost, there is nothing to compare; looked at now and then all the same. */
 const IDLE_LOOK_MS = 10_000;
 /**
- * Of all the time that looks may take, with a pause of at most so long: what has ended is gone over as well until a vacuum
- * has passed.
+ * Of all the time that looks may take, with a pause of at most so long: what has ended since the oldest began that runs is
+ * gone over as well until a vacuum has passed.
  */
 const SHARE = 0.05;
 const MAX_PAUSE_MS = 5_000;
@@ -100,17 +102,16 @@ export class Reconciler {
   }
 
   async #rows(): Promise<RunningRow[]> {
-    const { store, availability, ownIncarnations, clock } = this.#options;
+    const { store, availability, ownIncarnations, beyond, clock } = this.#options;
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
     const beganAtMs = clock.monotonicMs();
-    const rows = await availability.once('running', () => store.running(incarnations));
+    const within = ownIncarnations.partitions.map(beyond);
+    const rows = await availability.once('running', () => store.running(incarnations, within));
     this.#lookedAtMs = clock.monotonicMs();
     const tookMs = this.#lookedAtMs - beganAtMs;
     this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
-    const running = new Set(rows.map(({ incarnation }) => incarnation));
-    for (const incarnation of incarnations)
-      if (!running.has(incarnation)) ownIncarnations.runsNothing(incarnation);
+    ownIncarnations.runsOnly(rows);
     return rows;
   }
 }

@@ -128,6 +128,7 @@ export class Worker {
       availability,
       executor: this.#executor,
       ownIncarnations,
+      beyond: (partition) => this.#runner.beyond(partition),
       claimInFlight: () => this.#runner.claimInFlight,
       claimLostAtMs: () => this.#runner.claimLostAtMs,
       clock,

@@ -162,8 +162,10 @@ class Backlog {
     return this.finish('RETRY');
   }
 
-  running(): Promise<number> {
-    return this.#cost('running-tasks', [[this.#tasks[0]?.incarnation]]);
+  /** @param oldestRecord below which no record stands */
+  running(oldestRecord: number | null = null): Promise<number> {
+    const { partitions, incarnations } = this.#held();
+    return this.#cost('running-tasks', [[incarnations[0]], partitions, partitions.map(() => oldestRecord)]);
   }
 
   payloads(): Promise<number> {
@@ -285,14 +287,16 @@ describe('the pages that a statement reads', () => {
     try {
       await before.hold();
       const [claim, peek] = [await before.claim(), await before.peek()];
-      const recover = await before.recoverOwn(null);
+      const [recover, running] = [await before.recoverOwn(null), await before.running()];
       const oldest = await before.passRecords(50_000);
       expect(await before.claim(oldest)).toBeLessThan(2 * claim + PARTITIONS);
       expect(await before.peek(oldest)).toBeLessThan(2 * peek + PARTITIONS);
       expect(await before.recoverOwn(oldest)).toBeLessThan(2 * recover + PARTITIONS);
+      expect(await before.running(oldest)).toBeLessThan(2 * running + PARTITIONS);
       // Otherwise they do.
       expect(await before.claim(null)).toBeGreaterThan(2 * claim + PARTITIONS);
       expect(await before.recoverOwn(null)).toBeGreaterThan(2 * recover + PARTITIONS);
+      expect(await before.running(null)).toBeGreaterThan(2 * running + PARTITIONS);
       await before.claimed();
       expect(await before.finish()).toBeLessThan(12 * DUE);
     } finally {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 
 describe('a claim, beside what others do at the same time', () => {
@@ -103,7 +103,9 @@ describe('a claim, beside what others do at the same time', () => {
       await database.blocked(a);
       await lost.commit();
       expect(await second).toMatchObject({ held: [0, 1, 2, 3], tasks: [] });
-      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id: task.id, attempt: 1 }]);
+      expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+        { id: task.id, attempt: 1 },
+      ]);
       expect(await database.records()).toEqual({ 0: [1] });
     });
 
@@ -192,7 +194,9 @@ describe('a claim, beside what others do at the same time', () => {
       await database.blocked({ applicationName: 'test' });
       await claim.commit();
       expect(await removal).toBe('cancelling');
-      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id, cancelRequested: true }]);
+      expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+        { id, cancelRequested: true },
+      ]);
       expect(await database.tasks.get(id)).toMatchObject({ status: 'RUNNING', workerId: 'a' });
 
       expect(await a.finish(tasks, { kind: 'RETRY', delayMs: 0, error: 'again' })).toEqual(['recorded']);

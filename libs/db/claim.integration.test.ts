@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 
 describe('claim', () => {
@@ -102,7 +102,7 @@ describe('claim', () => {
     const claimId = randomUUID();
     const { tasks } = await a.execution.claim({ claimId, workerId: 'a', held: a.held, limit: 10 });
     const [claimed] = tasks;
-    expect(await a.execution.running([a.incarnation])).toEqual([
+    expect(await a.execution.running([a.incarnation], EVERYWHERE)).toEqual([
       {
         id: task.id,
         name: 'lost',
@@ -119,6 +119,12 @@ describe('claim', () => {
         cancelRequested: false,
       },
     ]);
-    expect(await a.execution.running(['another'])).toEqual([]);
+    expect(await a.execution.running(['another'], EVERYWHERE)).toEqual([]);
+    const seenFrom = async (partition: number, oldestRecord: number) =>
+      (await a.execution.running([a.incarnation], [{ partition, oldestRecord }])).map(({ id }) => id);
+    const record = claimed?.record ?? 0;
+    expect(await seenFrom(2, record)).toEqual([task.id]);
+    expect(await seenFrom(2, record + 1)).toEqual([]);
+    expect(await seenFrom(1, 0)).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import type { AttemptEnd, ClaimedTask } from './stores.ts';
 
@@ -181,12 +181,16 @@ describe('finish', () => {
       expect(await a.finish([y], COMPLETED, [])).toEqual(['recorded']);
       expect(await a.finish([x], { kind: 'HANDED_BACK' }, [])).toEqual(['recorded']);
       expect(await database.records()).toEqual({ 0: [3] });
-      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id: z.id, attempt: 1 }]);
+      expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+        { id: z.id, attempt: 1 },
+      ]);
       // What waits again does so though a record names an attempt of it.
       expect((await a.claim()).tasks).toMatchObject([{ id: x.id, attempt: 2 }]);
       expect(await a.finish([z])).toEqual(['recorded']);
       expect(await database.records()).toEqual({ 0: [1] });
-      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id: x.id, attempt: 2 }]);
+      expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+        { id: x.id, attempt: 2 },
+      ]);
     });
 
     it('goes by partition: those of the same claim elsewhere stay', async () => {
@@ -214,7 +218,9 @@ describe('finish', () => {
         const [{ id } = { id: 0 }] = tasks;
         expect(await database.tasks.remove(id)).toBe('cancelling');
         expect(await database.tasks.remove(id)).toBe('cancelling');
-        expect(await a.execution.running([a.incarnation])).toMatchObject([{ cancelRequested: true }]);
+        expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+          { cancelRequested: true },
+        ]);
 
         expect(await a.finish(tasks, end)).toEqual(['recorded']);
         expect(await database.tasks.get(id)).toBeNull();

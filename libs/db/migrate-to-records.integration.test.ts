@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import { createTestDatabase } from '../testing/postgres.ts';
 import { bootstrapDatabase } from './bootstrap.ts';
@@ -95,9 +95,9 @@ describe('a database of the build before claims were records', () => {
   it('says what runs, a record a claim and partition', async () => {
     const worker = await database.worker('a', 'a~1');
     expect(
-      (await worker.execution.running(['a~1'])).map(({ id, attempt, claimId, cancelRequested }) => [
-        ...[id, attempt, claimId, cancelRequested],
-      ]),
+      (await worker.execution.running(['a~1'], EVERYWHERE)).map(
+        ({ id, attempt, claimId, cancelRequested }) => [...[id, attempt, claimId, cancelRequested]],
+      ),
     ).toEqual([
       [3, 1, FIRST_CLAIM, false],
       [4, 5, FIRST_CLAIM, false],
@@ -109,7 +109,7 @@ describe('a database of the build before claims were records', () => {
 
   it('takes the outcomes of what runs, and lets the next claim have what waits', async () => {
     const worker = await database.worker('a', 'a~1');
-    const running = await worker.execution.running(['a~1']);
+    const running = await worker.execution.running(['a~1'], EVERYWHERE);
     expect(await worker.execution.payloads(running)).toEqual(new Map([3, 4, 5, 6].map((id) => [id, id])));
     expect(await worker.finish(running)).toEqual(running.map(() => 'recorded'));
     expect(await database.records()).toEqual({});

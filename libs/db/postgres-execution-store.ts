@@ -130,7 +130,10 @@ export function postgresExecutionStore({ db }: { readonly db: Database }): Execu
       ]);
       return rows.map(({ id }) => id);
     },
-    running: (incarnations) => run<RunningRow & object>(db, runningTasks, [incarnations]),
+    running(incarnations, within) {
+      const partitions = numbers(within.map(({ partition }) => partition));
+      return run<RunningRow & object>(db, runningTasks, [incarnations, partitions, oldestRecords(within)]);
+    },
     recover: (request) => recover(db, request),
     async removeFinished({ keepMs, passMs, span, most }) {
       const { to_go_ms: toGoMs, ...counts } = await runForOne<RemovedRow>(db, removeFinished, [
@@ -219,7 +222,7 @@ async function recover(
   const recovered: Recovered[] = [];
   for (let round = 1; round <= RECOVER_ROUNDS; round++) {
     try {
-      const oldest = numbers(held.map(({ oldestRecord }) => oldestRecord ?? null));
+      const oldest = oldestRecords(held);
       const values = [...columns(held), RECOVER_RECORDS, jitter, DEFAULT_POLICY, incarnations, oldest];
       const rows = await run<Recovered & object>(db, recoverTasks, values);
       if (rows.length === 0) break;
@@ -281,5 +284,8 @@ const columns = (held: readonly Held[]): [NumberArray, NumberArray, string[]] =>
 const positions = (beyond: readonly Beyond[]): NumberArray[] => [
   numbers(beyond.map(({ after }) => after?.dueAtMs ?? null)),
   numbers(beyond.map(({ after }) => after?.id ?? null)),
-  numbers(beyond.map(({ oldestRecord }) => oldestRecord ?? null)),
+  oldestRecords(beyond),
 ];
+
+const oldestRecords = (within: readonly Pick<Beyond, 'oldestRecord'>[]): NumberArray =>
+  numbers(within.map(({ oldestRecord }) => oldestRecord ?? null));

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import type { ClaimedTask } from './stores.ts';
 
@@ -65,7 +65,7 @@ describe('recovery of records', () => {
     const tasks = await lose('x', 'y');
     expect(await recover()).toHaveLength(2);
     expect(await database.records()).toEqual({});
-    expect(await a.execution.running([a.incarnation])).toEqual([]);
+    expect(await a.execution.running([a.incarnation], EVERYWHERE)).toEqual([]);
     expect(await a.finish(tasks)).toEqual(['refused', 'refused']);
     const [x] = tasks;
     expect(await database.tasks.get(x?.id ?? 0)).toMatchObject({

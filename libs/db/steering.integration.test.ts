@@ -1,7 +1,7 @@
 /** What users do to a task that stands already: cancel, retry, run and change it. */
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 import type { AttemptEnd, ClaimedTask } from './stores.ts';
 
@@ -110,7 +110,9 @@ describe('a task', () => {
       expect(await database.tasks.cancel(id)).toBe('cancelling');
       expect(await database.tasks.cancel(id)).toBe('cancelling');
       expect(await task()).toMatchObject({ status: 'RUNNING', revision: 1 });
-      expect(await a.execution.running([a.incarnation])).toMatchObject([{ id, cancelRequested: true }]);
+      expect(await a.execution.running([a.incarnation], EVERYWHERE)).toMatchObject([
+        { id, cancelRequested: true },
+      ]);
       expect(await a.finish(running, how)).toEqual(['recorded']);
       expect(await task()).toMatchObject({ status, attempt: 1 });
       expect((await task())?.completedAtMs).not.toBeNull();

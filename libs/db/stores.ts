@@ -391,8 +391,14 @@ export interface ExecutionStore {
    * @returns of which it was stored
    */
   reportProgress(reports: readonly ProgressReport[]): Promise<TaskId[]>;
-  /** What the database believes `incarnations` to be running: the read-back after a lost reply, and the cancellations. */
-  running(incarnations: readonly string[]): Promise<RunningRow[]>;
+  /**
+   * What the database believes `incarnations` to be running in the partitions of `within`: the read-back after a lost reply, and the
+   * cancellations. Not what records older than `oldestRecord` name.
+   */
+  running(
+    incarnations: readonly string[],
+    within: readonly Pick<Beyond, 'partition' | 'oldestRecord'>[],
+  ): Promise<RunningRow[]>;
   /**
    * In the partitions whose fence holds, ends attempts whose claimer's lease is over: charged as a failure with
    * the reason recorded; PENDING again, FAILED or removed, see {@link afterLoss}.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DatabaseUnderTest } from '../testing/database-under-test.ts';
+import { DatabaseUnderTest, EVERYWHERE } from '../testing/database-under-test.ts';
 import type { WorkerUnderTest } from '../testing/database-under-test.ts';
 
 describe('a task as its reader sees it', () => {
@@ -105,7 +105,7 @@ describe('a task as its reader sees it', () => {
       await worker.claim();
       expect(await database.tasks.remove(id)).toBe('cancelling');
       expect(await read(id)).toMatchObject({ status: 'RUNNING', workerId: 'w' });
-      expect(await worker.execution.running([worker.incarnation])).toMatchObject([
+      expect(await worker.execution.running([worker.incarnation], EVERYWHERE)).toMatchObject([
         { id, cancelRequested: true },
       ]);
     });
@@ -116,7 +116,7 @@ describe('a task as its reader sees it', () => {
       await worker.finish(tasks.slice(0, 1), { kind: 'HANDED_BACK' }, []);
       await worker.finish(tasks.slice(1, 2), { kind: 'COMPLETED' }, []);
       for (const task of [x, y]) expect(await database.tasks.remove(task?.id ?? 0)).toBe('removed');
-      expect(await worker.execution.running([worker.incarnation])).toMatchObject([{ name: 'z' }]);
+      expect(await worker.execution.running([worker.incarnation], EVERYWHERE)).toMatchObject([{ name: 'z' }]);
     });
 
     it('while its outcome is being recorded: waits for it, and removes the ended task', async () => {

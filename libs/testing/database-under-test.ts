@@ -26,6 +26,8 @@ import { createTestDatabase } from './postgres.ts';
 import type { TestDatabase } from './postgres.ts';
 
 const LEASE_MS = 60_000;
+/** All partitions that a database under test may have. */
+export const EVERYWHERE = Array.from({ length: 64 }, (_, partition) => ({ partition }));
 
 /** A worker as the database sees it: one process, one incarnation, and what it holds. */
 export class WorkerUnderTest {

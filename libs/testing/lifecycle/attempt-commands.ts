@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterFailure } from '../../core/task.ts';
 import type { AttemptEnd, ClaimedTask, Outcome } from '../../db/stores.ts';
+import { EVERYWHERE } from '../database-under-test.ts';
 import { agree, Command } from './command.ts';
 import type { Act } from './command.ts';
 import { isRunning } from './life.ts';
@@ -181,7 +182,7 @@ const look = (id: string): Act => ({
   async perform(model, database) {
     const { incarnations, held } = model.worker(id);
     const { execution } = database.worker(id);
-    const running = await execution.running(incarnations);
+    const running = await execution.running(incarnations, EVERYWHERE);
     const lives = model.lives.filter(isRunning).filter(({ run }) => incarnations.includes(run.incarnation));
     agree(
       'what runs',

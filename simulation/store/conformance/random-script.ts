@@ -286,6 +286,10 @@ class Moves extends Choice {
   #read(side: SimulatedSide): Move {
     const attempts = this.#attempts(side);
     const beyond = this.#position();
+    const within = this.some(PARTITIONS).map((partition) => ({
+      partition,
+      oldestRecord: this.of([undefined, FIRST_RECORD_ID + 1]),
+    }));
     return this.of([
       move('peek', { beyond }, ({ execution }, at) =>
         execution.peek(
@@ -294,7 +298,7 @@ class Moves extends Choice {
           INCARNATIONS.slice(0, 2),
         ),
       ),
-      move('running', '', ({ execution }) => execution.running(INCARNATIONS.slice(0, 2))),
+      move('running', within, ({ execution }) => execution.running(INCARNATIONS.slice(0, 2), within)),
       move('payloads', attempts, ({ execution }) => execution.payloads(attempts)),
       move('cluster', '', ({ tasks }) => tasks.cluster()),
       move('get', 1, ({ tasks }) => tasks.get(1)),

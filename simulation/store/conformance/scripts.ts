@@ -591,7 +591,7 @@ export const SCRIPTS: readonly Script[] = [
     begin('a'),
     claim('a'),
     ...['c', 'a'].flatMap((by) => [
-      does(by, 'running', ({ execution }) => execution.running(['a'])),
+      does(by, 'running', ({ execution }) => execution.running(['a'], [{ partition: 1 }, { partition: 0 }])),
       does(by, 'peek', ({ execution }) =>
         execution.peek([{ partition: 1 }, { partition: 0 }], 900_000, [by]),
       ),

@@ -72,13 +72,16 @@ export const unhandledTasks: SqlStatement<
 };
 
 /** running-tasks.sql */
-export const runningTasks: SqlStatement<[incarnations: string[]], RunningRow> = {
+export const runningTasks: SqlStatement<
+  [incarnations: string[], partitions: number[], recordsFrom: (number | null)[]],
+  RunningRow
+> = {
   name: 'running-tasks',
-  *execute(x, incarnations) {
+  *execute(x, incarnations, partitions, recordsFrom) {
     const running: RunningRow[] = [];
-    for (const row of x.claimRecords.rows()) {
-      const record = row.visibleTo(x);
-      if (record === undefined || !incarnations.includes(record.incarnation)) continue;
+    const from = (partition: number) => recordsFrom[partitions.indexOf(partition)] ?? 0;
+    for (const record of recordsIn(x, new Set(partitions), from)) {
+      if (!incarnations.includes(record.incarnation)) continue;
       for (const [index, id] of record.taskIds.entries()) {
         const t = x.tasks.find(id, x)?.visibleTo(x);
         const attempt = record.attempts[index] ?? 0;
