@@ -183,7 +183,7 @@ describe('the election', () => {
   });
 
   it('replaces what its own lost session has left, without waiting for it to expire', async () => {
-    const leader = await controller('leader', { sessionTimeoutMs: 3_000 });
+    const leader = await controller('leader', { sessionTimeoutMs: 6_000 });
     await eventually('leads', () => leader.leads(), SOON);
     const first = await other.exists(paths.leader);
     // The server keeps its sessions while it is down, and gives them their whole time again.
@@ -191,7 +191,7 @@ describe('the election', () => {
     await eventually(
       'lost',
       () => leader.zk.state.kind !== 'CONNECTED' && leader.zk.state.kind !== 'SUSPENDED',
-      SOON,
+      { withinMs: 15_000 },
     );
     const kept = new Promise<boolean>((resolve) => {
       const unsubscribe = leader.zk.onState(({ kind }) => {
