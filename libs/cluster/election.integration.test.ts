@@ -14,6 +14,8 @@ import type { ZooKeeper } from './zookeeper.ts';
 
 const TICK_MS = 100;
 const SESSION_TIMEOUT_MS = 1_000;
+/** That a server grants. */
+const LONGEST_SESSION_MS = 20 * TICK_MS;
 const SOON = { withinMs: 5_000, everyMs: 5 };
 /** The promised failover: session timeout, a tick of the server's, a second. */
 const FAILOVER_MS = SESSION_TIMEOUT_MS + TICK_MS + 1_000;
@@ -183,15 +185,17 @@ describe('the election', () => {
   });
 
   it('replaces what its own lost session has left, without waiting for it to expire', async () => {
-    const leader = await controller('leader', { sessionTimeoutMs: 6_000 });
+    const leader = await controller('leader', { sessionTimeoutMs: LONGEST_SESSION_MS });
     await eventually('leads', () => leader.leads(), SOON);
     const first = await other.exists(paths.leader);
+    // A server that is only starting may take a connection and not answer for longer than it keeps the session.
+    leader.proxy.refuse();
     // The server keeps its sessions while it is down, and gives them their whole time again.
     await zookeeper.server.down();
     await eventually(
       'lost',
       () => leader.zk.state.kind !== 'CONNECTED' && leader.zk.state.kind !== 'SUSPENDED',
-      { withinMs: 15_000 },
+      SOON,
     );
     const kept = new Promise<boolean>((resolve) => {
       const unsubscribe = leader.zk.onState(({ kind }) => {
@@ -203,6 +207,7 @@ describe('the election', () => {
       });
     });
     await zookeeper.server.up();
+    leader.proxy.forward();
     expect(await kept).toBe(true);
     await eventually('leads again', () => leader.leads(), SOON);
     expect((await leader.zk.exists(paths.leader))?.ephemeralOwner).not.toBe(first?.ephemeralOwner);
