@@ -111,7 +111,7 @@ export class Reconciler {
     this.#lookedAtMs = clock.monotonicMs();
     const tookMs = this.#lookedAtMs - beganAtMs;
     this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
-    ownIncarnations.runsOnly(rows);
+    ownIncarnations.runsOnly(rows, beganAtMs);
     return rows;
   }
 }
