@@ -4,7 +4,7 @@ import type { ClusterMeta, RunningRow, TaskRecord, TaskStore } from '../../../li
 import { names, recordKey, toTaskState } from '../rows.ts';
 import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { StatementFn } from '../execution.ts';
-import { byText, epochMs, recordsIn } from './statement.ts';
+import { byText, epochMs, oldestOf, recordsIn } from './statement.ts';
 import type { SqlStatement } from './statement.ts';
 
 const SHOW_DEAD_WORKERS_MS = 300_000;
@@ -26,11 +26,7 @@ export const peekDue: SqlStatement<
   name: 'peek-due',
   *execute(x, partitions, afterDueMs, afterIds, recordsFrom, horizonMs, own, filter, listed) {
     const earliest = new Map<number, number>();
-    const open = recordsIn(
-      x,
-      new Set(partitions),
-      (partition) => recordsFrom[partitions.indexOf(partition)] ?? 0,
-    );
+    const open = recordsIn(x, new Set(partitions), oldestOf(partitions, recordsFrom));
     for (const row of x.tasks.rows()) {
       const t = row.visibleTo(x);
       if (t?.status !== 'PENDING' || t.dueAt > x.nowMs + horizonMs || t.cancelRequestedAt !== null) continue;
@@ -79,8 +75,7 @@ export const runningTasks: SqlStatement<
   name: 'running-tasks',
   *execute(x, incarnations, partitions, recordsFrom) {
     const running: RunningRow[] = [];
-    const from = (partition: number) => recordsFrom[partitions.indexOf(partition)] ?? 0;
-    for (const record of recordsIn(x, new Set(partitions), from)) {
+    for (const record of recordsIn(x, new Set(partitions), oldestOf(partitions, recordsFrom))) {
       if (!incarnations.includes(record.incarnation)) continue;
       for (const [index, id] of record.taskIds.entries()) {
         const t = x.tasks.find(id, x)?.visibleTo(x);

@@ -4,7 +4,7 @@ import { recordKey } from '../rows.ts';
 import type { ClaimRecordRow, SessionRow, TaskRow } from '../rows.ts';
 import type { Execution, Steps } from '../execution.ts';
 import { electHeads } from './elect-heads.ts';
-import { byText, heldOf, recordsIn, renewedInTime, visibleTasks } from './statement.ts';
+import { byText, heldOf, oldestOf, recordsIn, renewedInTime, visibleTasks } from './statement.ts';
 import type { Held, SqlStatement } from './statement.ts';
 
 /** An attempt of a record that is gone. */
@@ -36,7 +36,7 @@ export const recoverTasks: SqlStatement<
   *execute(x, partitions, epochs, incarnations, limit, jitter, _policy, callers, recordsFrom) {
     const foreign = ({ incarnation }: ClaimRecordRow) => !callers.includes(incarnation);
     const recovered: Recovered[] = [];
-    const from = (partition: number) => recordsFrom[partitions.indexOf(partition)] ?? 0;
+    const from = oldestOf(partitions, recordsFrom);
     const foreignIn = (some: Iterable<number>) => recordsIn(x, new Set(some), from).filter(foreign);
     if (foreignIn(partitions).length > 0) {
       x.transaction.lockOwnerTable();

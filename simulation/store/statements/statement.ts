@@ -35,6 +35,12 @@ export function heldOf(
     .sort((a, b) => a.partition - b.partition);
 }
 
+/** Of each of `partitions`, how old the oldest record is that may stand there; 0 where the statement is told nothing. */
+export const oldestOf =
+  (partitions: readonly number[], recordsFrom: readonly (number | null)[]) =>
+  (partition: number): number =>
+    recordsFrom[partitions.indexOf(partition)] ?? 0;
+
 /** The records of claims in `partitions` that `x` sees, without those that are older than `from` says for theirs. */
 export function recordsIn(
   x: Execution,
