@@ -40,14 +40,17 @@ export class OwnIncarnations {
 
   /**
    * The database has answered what runs, under these incarnations and in these partitions: only this. By itself that proves
-   * nothing of the rest, since a claim whose reply was lost may commit yet; it does once such a claim can no longer be.
+   * nothing of the rest, since a claim whose reply was lost may commit yet; it does once such a claim can no longer be. In a
+   * partition that is held one always can: a server that stood still for minutes goes on with the claim it was at.
    * @param askedAtMs when it was asked, by the monotonic clock: the answer may be read much later, and knows nothing of what has committed since
    */
-  runsOnly(running: readonly Part[], askedAtMs: number): void {
-    const runs = new Set(running.map(({ incarnation, partition }) => `${incarnation}/${partition}`));
+  runsOnly(running: readonly Part[], held: readonly Part[], askedAtMs: number): void {
+    const kept = new Set(
+      [...running, ...held].map(({ incarnation, partition }) => `${incarnation}/${partition}`),
+    );
     for (const [incarnation, parts] of this.#claimedAtMs) {
       for (const [partition, claimedAtMs] of parts)
-        if (askedAtMs - claimedAtMs >= CLAIM_LIFE_MS && !runs.has(`${incarnation}/${partition}`))
+        if (askedAtMs - claimedAtMs >= CLAIM_LIFE_MS && !kept.has(`${incarnation}/${partition}`))
           parts.delete(partition);
       if (parts.size === 0) this.#claimedAtMs.delete(incarnation);
     }

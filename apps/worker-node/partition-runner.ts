@@ -124,7 +124,7 @@ export class PartitionRunner {
     for (const { partition, epoch } of held) {
       if (before.get(partition)?.epoch === epoch) continue;
       this.#due.forget(partition);
-      this.#positions.drop(partition);
+      this.#positions.begin(partition);
       this.#othersRun = true;
     }
     this.#wakeup.notify();

@@ -67,10 +67,12 @@ describe('positions', () => {
 
   it('go back to the beginning', () => {
     const positions = new Positions();
-    positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4)], 17));
+    positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4), task(2, 20, 5)], 17));
     positions.back(0, -Infinity);
     positions.drop(1);
+    positions.begin(2);
     expect(positions.beyond(0)).toEqual({ partition: 0, after: undefined, oldestRecord: 17 });
-    expect(positions.beyond(1)).toEqual({ partition: 1, after: undefined, oldestRecord: undefined });
+    expect(positions.beyond(1)).toEqual({ partition: 1, after: undefined, oldestRecord: 17 });
+    expect(positions.beyond(2)).toEqual({ partition: 2, after: undefined, oldestRecord: undefined });
   });
 });

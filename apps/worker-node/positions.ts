@@ -57,10 +57,15 @@ export class Positions {
     else this.#after.set(partition, { dueAtMs, id: 0 });
   }
 
-  /** No longer ours, or anew. */
+  /** No longer ours. The oldest record stays: what we have claimed there may run on, and is at or after it. */
   drop(partition: number): void {
     this.#after.delete(partition);
-    this.#oldestRecord.delete(partition);
     this.#backMeanwhile.set(partition, -Infinity);
+  }
+
+  /** Ours anew: of what others have done since nothing is known. */
+  begin(partition: number): void {
+    this.drop(partition);
+    this.#oldestRecord.delete(partition);
   }
 }

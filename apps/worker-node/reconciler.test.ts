@@ -32,6 +32,7 @@ function reconcilerUnderTest(rows: readonly RunningRow[]) {
     store: store as ExecutionStore,
     availability: new Availability({ clock, random: seededRandom(1), logger }),
     ...{ executor, ownIncarnations, clock, logger },
+    held: () => [],
     beyond: (partition) => ({ partition }),
     claimInFlight: () => undefined,
     claimLostAtMs: () => -Infinity,

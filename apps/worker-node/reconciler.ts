@@ -1,5 +1,5 @@
 import type { Clock } from '../../libs/core/clock.ts';
-import type { Beyond, ExecutionStore, RunningRow } from '../../libs/db/stores.ts';
+import type { Beyond, ExecutionStore, Held, RunningRow } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
 import type { Executor } from './executor.ts';
@@ -11,6 +11,8 @@ export interface ReconcilerOptions {
   readonly availability: Availability;
   readonly executor: Executor;
   readonly ownIncarnations: OwnIncarnations;
+  /** What may be claimed in. */
+  readonly held: () => readonly Held[];
   /** How far claims have got in a partition: before its oldest record there is nothing to compare. */
   readonly beyond: (partition: number) => Beyond;
   /** The claim that is being made at this moment. */
@@ -102,16 +104,20 @@ export class Reconciler {
   }
 
   async #rows(): Promise<RunningRow[]> {
-    const { store, availability, ownIncarnations, beyond, clock } = this.#options;
+    const { store, availability, ownIncarnations, held, beyond, clock } = this.#options;
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
     const beganAtMs = clock.monotonicMs();
     const within = ownIncarnations.partitions.map(beyond);
-    const rows = await availability.once('running', () => store.running(incarnations, within));
-    this.#lookedAtMs = clock.monotonicMs();
-    const tookMs = this.#lookedAtMs - beganAtMs;
-    this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
-    ownIncarnations.runsOnly(rows, beganAtMs);
-    return rows;
+    try {
+      const rows = await availability.once('running', () => store.running(incarnations, within));
+      ownIncarnations.runsOnly(rows, held(), beganAtMs);
+      return rows;
+    } finally {
+      // After one that failed as well: it may have taken all the time that a statement may.
+      this.#lookedAtMs = clock.monotonicMs();
+      const tookMs = this.#lookedAtMs - beganAtMs;
+      this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { keptLog } from '../../libs/testing/kept-log.ts';
+import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { Unhandled } from './unhandled.ts';
 
@@ -35,4 +36,28 @@ it('tasks without a handler are counted, and told of when that changes, or now a
   await unhandled.runOnce();
   await unhandled.runOnce();
   expect(said.slice(2)).toEqual(['No event of this worker’s partitions waits for a handler any more']);
+});
+
+it('that takes a fiftieth of the time at most, also where a look fails', async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const unhandled = new Unhandled({
+    store: {
+      async unhandled() {
+        looks += 1;
+        await clock.advance(15_000);
+        throw new StoreUnavailableError('statement timeout');
+      },
+    },
+    handledNames: ['known'],
+    held: () => [{ partition: 3, epoch: 1, incarnation: 'i' }],
+    ...{ clock, logger: keptLog().logger },
+  });
+  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
+  await clock.advance(49 * 15_000 - 1);
+  await unhandled.runOnce();
+  expect(looks).toBe(1);
+  await clock.advance(1);
+  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
+  expect(looks).toBe(2);
 });

@@ -3,6 +3,11 @@ import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 
 export const UNHANDLED_LOOK_MS = 30_000;
+/**
+ * Of all the time, at most, that looks may take: each goes through all that has ended and that no vacuum can remove while somebody
+ * holds a transaction open, until a statement's timeout.
+ */
+const SHARE = 0.02;
 /** Said anew so often though nothing has changed. */
 const SAY_MS = 600_000;
 const REMEDY =
@@ -21,16 +26,17 @@ export class Unhandled {
   readonly #options: UnhandledOptions;
   #said = '[]';
   #saidAtMs = -Infinity;
+  #notBeforeMs = -Infinity;
 
   constructor(options: UnhandledOptions) {
     this.#options = options;
   }
 
-  /** One look. Rejects with StoreUnavailableError while the database is away. */
+  /** One look, where it is time for one. Rejects with StoreUnavailableError while the database is away. */
   async runOnce(): Promise<void> {
-    const { store, handledNames, held, clock, logger } = this.#options;
-    const partitions = held().map(({ partition }) => partition);
-    const names = partitions.length === 0 ? [] : await store.unhandled(partitions, handledNames);
+    const { clock, logger } = this.#options;
+    if (clock.monotonicMs() < this.#notBeforeMs) return;
+    const names = await this.#look();
     const nowMs = clock.monotonicMs();
     const found = JSON.stringify(names);
     if (found === this.#said && (names.length === 0 || nowMs - this.#saidAtMs < SAY_MS)) return;
@@ -42,5 +48,18 @@ export class Unhandled {
         { waiting: Object.fromEntries(names.map(({ name, count }) => [name, count])) },
         `Events wait for a handler that this worker does not have: ${REMEDY}`,
       );
+  }
+
+  async #look(): ReturnType<ExecutionStore['unhandled']> {
+    const { store, handledNames, held, clock } = this.#options;
+    const partitions = held().map(({ partition }) => partition);
+    if (partitions.length === 0) return [];
+    const beganAtMs = clock.monotonicMs();
+    try {
+      return await store.unhandled(partitions, handledNames);
+    } finally {
+      const nowMs = clock.monotonicMs();
+      this.#notBeforeMs = nowMs + (nowMs - beganAtMs) * (1 / SHARE - 1);
+    }
   }
 }

@@ -128,6 +128,7 @@ export class Worker {
       availability,
       executor: this.#executor,
       ownIncarnations,
+      held: () => this.#runner.held,
       beyond: (partition) => this.#runner.beyond(partition),
       claimInFlight: () => this.#runner.claimInFlight,
       claimLostAtMs: () => this.#runner.claimLostAtMs,

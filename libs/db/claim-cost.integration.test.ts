@@ -72,26 +72,21 @@ class Backlog {
     await this.database.close();
   }
 
-  /** Pages read by a claim of all that is due. @param oldestRecord below which no record stands */
-  claim(oldestRecord: number | null = null): Promise<number> {
-    const { partitions, epochs, incarnations, none } = this.#held();
-    const from = partitions.map(() => oldestRecord);
-    const args = [partitions, epochs, incarnations, none, none, from, randomUUID(), 'w', 500, [], false];
+  /**
+   * Pages read by a claim of all that is due. @param oldestRecord below which no record stands
+   * @param afterMs how far claims have got
+   */
+  claim(oldestRecord: number | null = null, afterMs: number | null = null): Promise<number> {
+    const { partitions, epochs, incarnations, all } = this.#held();
+    const beyond = [all(afterMs), all(null), all(oldestRecord)];
+    const args = [partitions, epochs, incarnations, ...beyond, randomUUID(), 'w', 500, [], false];
     return this.#cost('claim-tasks', args);
   }
 
-  peek(oldestRecord: number | null = null): Promise<number> {
-    const { partitions, none } = this.#held();
-    return this.#cost('peek-due', [
-      partitions,
-      none,
-      none,
-      partitions.map(() => oldestRecord),
-      60_000,
-      [],
-      [],
-      false,
-    ]);
+  peek(oldestRecord: number | null = null, afterMs: number | null = null): Promise<number> {
+    const { partitions, all } = this.#held();
+    const beyond = [all(afterMs), all(null), all(oldestRecord)];
+    return this.#cost('peek-due', [partitions, ...beyond, 60_000, [], [], false]);
   }
 
   /** Makes and removes so many records, of which nothing but their traces is left. @returns an id above theirs */
@@ -105,6 +100,23 @@ class Backlog {
     // Which sees that there is none, so that to read all of them seems to cost nothing.
     await this.database.pool.query('ANALYZE claim_record');
     return count + 1;
+  }
+
+  /** Stores so many that are due and have each end, and has an ANALYZE see that. @returns the time after that, in ms */
+  async pass(count: number): Promise<number> {
+    await this.database.pool.query(
+      `INSERT INTO task (partition_id, name, payload, scheduled_at, due_at)
+       SELECT n % $2, 'passed', '{}', now(), now() FROM generate_series(1, $1) AS n`,
+      [count, PARTITIONS],
+    );
+    await this.database.pool.query(
+      `UPDATE task SET status = 'COMPLETED', attempt = 1, started_at = now(), completed_at = now() WHERE name = 'passed'`,
+    );
+    await this.database.pool.query('VACUUM ANALYZE task');
+    const { rows } = await this.database.pool.query<{ ms: number }>(
+      'SELECT ceil(extract(epoch FROM clock_timestamp()) * 1000)::double precision AS ms',
+    );
+    return rows[0]?.ms ?? NaN;
   }
 
   /** Removes all tasks, and has an ANALYZE see that, while somebody holds a transaction. */
@@ -216,7 +228,7 @@ class Backlog {
       partitions: held.map(({ partition }) => partition),
       epochs: held.map(({ epoch }) => epoch),
       incarnations: held.map(({ incarnation }) => incarnation),
-      none: held.map(() => null),
+      all: (value: number | null) => held.map(() => value),
     };
   }
 
@@ -303,6 +315,21 @@ describe('the pages that a statement reads', () => {
       await before.close();
     }
   });
+
+  it.each(['peek', 'claim'] as const)(
+    'nor with what has ended, beyond which claims have got, while somebody holds a transaction: %s',
+    async (of) => {
+      const backlog = await Backlog.of({ future: 0, finished: 0, urgent: 9 });
+      try {
+        await backlog.hold();
+        const few = await backlog[of](null, await backlog.pass(1_000));
+        const many = await backlog[of](null, await backlog.pass(MANY));
+        expect(many).toBeLessThan(2 * few + PARTITIONS);
+      } finally {
+        await backlog.close();
+      }
+    },
+  );
 
   it('nor with tasks that have come since an ANALYZE saw none', async () => {
     const backlog = await Backlog.of({ future: 0, finished: 20_000, analyzed: false });

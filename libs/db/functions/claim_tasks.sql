@@ -58,12 +58,14 @@ BEGIN
   IF EXISTS (
     SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND partition_id = ANY (held)
   ) THEN
+    -- OFFSET 0: one after the other. As a join of both it may read the index of what is due, dead entries included.
     SELECT coalesce(array_agg(p.priority ORDER BY p.priority DESC), '{}') || priorities INTO priorities
     FROM generate_series(1, 9) AS p (priority)
     WHERE EXISTS (
       SELECT FROM task t
       WHERE t.status = 'PENDING' AND t.priority = p.priority AND t.blocked IS NOT TRUE AND t.partition_id = ANY (held)
         AND t.due_at <= now()
+      OFFSET 0
     );
   END IF;
   FOREACH level IN ARRAY priorities LOOP

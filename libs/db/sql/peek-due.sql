@@ -17,6 +17,7 @@ WITH own AS MATERIALIZED (
   ) AS c
 ), levels AS MATERIALIZED (
   -- The priorities at which something may be due; mostly nothing has any.
+  -- OFFSET 0: one after the other. As a join of both it may read the index of what is due from end to end, dead entries included.
   SELECT n AS level
   FROM generate_series(1, CASE WHEN EXISTS (
     SELECT FROM task WHERE status = 'PENDING' AND priority > 0 AND blocked IS NOT TRUE AND partition_id = ANY ($1::integer[])
@@ -25,6 +26,7 @@ WITH own AS MATERIALIZED (
     SELECT FROM task
     WHERE status = 'PENDING' AND priority = n AND blocked IS NOT TRUE AND partition_id = ANY ($1::integer[])
       AND due_at <= now() + $5::double precision * interval '1 millisecond'
+    OFFSET 0
   )
 ), running AS MATERIALIZED (
   SELECT r.id, r.attempt FROM open CROSS JOIN LATERAL unnest(task_ids, attempts) AS r (id, attempt)
@@ -51,6 +53,7 @@ SELECT (extract(epoch FROM now()) * 1000)::double precision AS now_ms,
                ORDER BY due_at, id LIMIT 1
              ) AS u)
           ) AS due_at
+          OFFSET 0 -- Once, and not for the condition as well.
         ) AS t
         WHERE t.due_at IS NOT NULL) AS due,
        EXISTS (SELECT FROM open WHERE incarnation <> ALL ($6::text[])) AS others
