@@ -10,7 +10,7 @@ describe('the incarnations a process has claimed under', () => {
     const own = new OwnIncarnations(clock);
     const [a0, a1, b1] = [part('a', 0), part('a', 1), part('b', 1)];
     own.claiming([a0, a1, b1]);
-    own.runsOnly([], [], clock.monotonicMs());
+    own.runsOnly([], clock.monotonicMs());
     expect([own.all, own.partitions]).toEqual([
       ['a', 'b'],
       [0, 1],
@@ -18,17 +18,17 @@ describe('the incarnations a process has claimed under', () => {
     await clock.advance(121_000);
     expect(own.all).toEqual(['a', 'b']);
     own.claiming([b1]);
-    own.runsOnly([a0], [], clock.monotonicMs());
+    own.runsOnly([a0], clock.monotonicMs());
     expect([own.all, own.partitions]).toEqual([
       ['a', 'b'],
       [0, 1],
     ]);
-    own.runsOnly([], [], clock.monotonicMs());
+    own.runsOnly([], clock.monotonicMs());
     expect([own.all, own.partitions]).toEqual([['b'], [1]]);
     await clock.advance(121_000);
-    own.runsOnly([b1], [], clock.monotonicMs());
+    own.runsOnly([b1], clock.monotonicMs());
     expect(own.partitions).toEqual([1]);
-    own.runsOnly([], [], clock.monotonicMs());
+    own.runsOnly([], clock.monotonicMs());
     expect([own.all, own.partitions]).toEqual([[], []]);
   });
 
@@ -39,18 +39,23 @@ describe('the incarnations a process has claimed under', () => {
     const askedAtMs = clock.monotonicMs();
     // The main loop is blocked; the claim commits after the look's snapshot.
     await clock.advance(125_000);
-    own.runsOnly([part('a', 1)], [], askedAtMs);
+    own.runsOnly([part('a', 1)], askedAtMs);
     expect(own.partitions).toEqual([0, 1]);
   });
 
-  it('are its own for as long as it may claim there: a lost claim goes on when the server that stood still does', async () => {
+  it('are its own for as long as it may claim there, and as long again as a claim may live', async () => {
     const clock = new ManualClock();
     const own = new OwnIncarnations(clock);
     own.claiming([part('a', 0), part('a', 1), part('b', 0)]);
     await clock.advance(300_000);
-    own.runsOnly([], [part('a', 0), part('a', 7)], clock.monotonicMs());
+    own.mayClaim([part('a', 0), part('a', 7), part('c', 0)]);
+    own.runsOnly([], clock.monotonicMs());
     expect([own.all, own.partitions]).toEqual([['a'], [0]]);
-    own.runsOnly([], [], clock.monotonicMs());
+    await clock.advance(119_000);
+    own.runsOnly([], clock.monotonicMs());
+    expect(own.all).toEqual(['a']);
+    await clock.advance(1_000);
+    own.runsOnly([], clock.monotonicMs());
     expect(own.all).toEqual([]);
   });
 });

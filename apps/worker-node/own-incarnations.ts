@@ -13,6 +13,7 @@ type Part = Pick<Held, 'incarnation' | 'partition'>;
  */
 export class OwnIncarnations {
   readonly #clock: Clock;
+  /** When last a claim was made there, or could be. */
   readonly #claimedAtMs = new Map<string, Map<number, number>>();
 
   constructor(clock: Clock) {
@@ -39,18 +40,27 @@ export class OwnIncarnations {
   }
 
   /**
+   * Claims in these can still be made, or still commit: a server that stood still for minutes goes on with the one it was at. What was
+   * claimed under and in stays this process' own for as long, and for as long again as a claim may live.
+   */
+  mayClaim(held: readonly Part[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const { incarnation, partition } of held) {
+      const claimed = this.#claimedAtMs.get(incarnation);
+      if (claimed?.has(partition)) claimed.set(partition, nowMs);
+    }
+  }
+
+  /**
    * The database has answered what runs, under these incarnations and in these partitions: only this. By itself that proves
-   * nothing of the rest, since a claim whose reply was lost may commit yet; it does once such a claim can no longer be. In a
-   * partition that is held one always can: a server that stood still for minutes goes on with the claim it was at.
+   * nothing of the rest, since a claim whose reply was lost may commit yet; it does once such a claim can no longer be.
    * @param askedAtMs when it was asked, by the monotonic clock: the answer may be read much later, and knows nothing of what has committed since
    */
-  runsOnly(running: readonly Part[], held: readonly Part[], askedAtMs: number): void {
-    const kept = new Set(
-      [...running, ...held].map(({ incarnation, partition }) => `${incarnation}/${partition}`),
-    );
+  runsOnly(running: readonly Part[], askedAtMs: number): void {
+    const runs = new Set(running.map(({ incarnation, partition }) => `${incarnation}/${partition}`));
     for (const [incarnation, parts] of this.#claimedAtMs) {
       for (const [partition, claimedAtMs] of parts)
-        if (askedAtMs - claimedAtMs >= CLAIM_LIFE_MS && !kept.has(`${incarnation}/${partition}`))
+        if (askedAtMs - claimedAtMs >= CLAIM_LIFE_MS && !runs.has(`${incarnation}/${partition}`))
           parts.delete(partition);
       if (parts.size === 0) this.#claimedAtMs.delete(incarnation);
     }

@@ -63,7 +63,7 @@ export class Positions {
     this.#backMeanwhile.set(partition, -Infinity);
   }
 
-  /** Ours anew: of what others have done since nothing is known. */
+  /** Ours anew: to be looked through from its first record, as a database that was restored may have gone back. */
   begin(partition: number): void {
     this.drop(partition);
     this.#oldestRecord.delete(partition);

@@ -31,7 +31,7 @@ export const RECONCILE_MS = 1_000;
 /** How often it is considered. While all that runs here has begun more recently, nothing is looked at: of very many, most end sooner. */
 export const CONSIDER_MS = RECONCILE_MS / 2;
 /** Where nothing has run for long and no claim was lost, there is nothing to compare; looked at now and then all the same. */
-const IDLE_LOOK_MS = 10_000;
+const IDLE_LOOK_MS = 30_000;
 /**
  * Of all the time that looks may take, with a pause of at most so long: what has ended since the oldest began that runs is
  * gone over as well until a vacuum has passed.
@@ -105,19 +105,21 @@ export class Reconciler {
 
   async #rows(): Promise<RunningRow[]> {
     const { store, availability, ownIncarnations, held, beyond, clock } = this.#options;
+    ownIncarnations.mayClaim(held());
     const incarnations = ownIncarnations.all;
     if (incarnations.length === 0) return [];
     const beganAtMs = clock.monotonicMs();
     const within = ownIncarnations.partitions.map(beyond);
     try {
       const rows = await availability.once('running', () => store.running(incarnations, within));
-      ownIncarnations.runsOnly(rows, held(), beganAtMs);
+      this.#lookedAtMs = clock.monotonicMs();
+      ownIncarnations.runsOnly(rows, beganAtMs);
       return rows;
     } finally {
       // After one that failed as well: it may have taken all the time that a statement may.
-      this.#lookedAtMs = clock.monotonicMs();
-      const tookMs = this.#lookedAtMs - beganAtMs;
-      this.#notBeforeMs = this.#lookedAtMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
+      const nowMs = clock.monotonicMs();
+      const tookMs = nowMs - beganAtMs;
+      this.#notBeforeMs = nowMs + Math.min(tookMs / SHARE - tookMs, MAX_PAUSE_MS);
     }
   }
 }

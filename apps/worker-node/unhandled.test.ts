@@ -2,6 +2,8 @@ import { expect, it } from 'vitest';
 import { keptLog } from '../../libs/testing/kept-log.ts';
 import { StoreUnavailableError } from '../../libs/db/stores.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
+import { seededRandom } from '../../libs/testing/seeded-random.ts';
+import { Availability } from './availability.ts';
 import { Unhandled } from './unhandled.ts';
 
 it('tasks without a handler are counted, and told of when that changes, or now and then', async () => {
@@ -18,7 +20,7 @@ it('tasks without a handler are counted, and told of when that changes, or now a
     },
     handledNames: ['known'],
     held: () => [{ partition: 3, epoch: 1, incarnation: 'i' }],
-    ...{ clock, logger },
+    ...{ clock, logger, availability: new Availability({ clock, random: seededRandom(1), logger }) },
   });
   await unhandled.runOnce();
   expect([said, asked]).toEqual([[], [[[3], ['known']]]]);
@@ -38,26 +40,35 @@ it('tasks without a handler are counted, and told of when that changes, or now a
   expect(said.slice(2)).toEqual(['No event of this worker’s partitions waits for a handler any more']);
 });
 
-it('that takes a fiftieth of the time at most, also where a look fails', async () => {
+it('counting takes a fiftieth of the time at most, and rests for five minutes after it has failed for long', async () => {
   const clock = new ManualClock();
+  const { logger, said } = keptLog();
+  let tookMs = 1_000;
   let looks = 0;
   const unhandled = new Unhandled({
     store: {
       async unhandled() {
         looks += 1;
-        await clock.advance(15_000);
-        throw new StoreUnavailableError('statement timeout');
+        await clock.advance(tookMs);
+        if (tookMs === 15_000) throw new StoreUnavailableError('statement timeout');
+        return [];
       },
     },
     handledNames: ['known'],
     held: () => [{ partition: 3, epoch: 1, incarnation: 'i' }],
-    ...{ clock, logger: keptLog().logger },
+    ...{ clock, logger, availability: new Availability({ clock, random: seededRandom(1), logger }) },
   });
-  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
-  await clock.advance(49 * 15_000 - 1);
+  await unhandled.runOnce();
+  await clock.advance(48_999);
   await unhandled.runOnce();
   expect(looks).toBe(1);
   await clock.advance(1);
+  tookMs = 15_000;
   await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
+  expect(said).toEqual(['database unavailable: waiting for it']);
+  await clock.advance(299_999);
+  await unhandled.runOnce();
   expect(looks).toBe(2);
+  await clock.advance(1);
+  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
 });

@@ -1,6 +1,7 @@
 import type { Clock } from '../../libs/core/clock.ts';
 import type { ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
+import type { Availability } from './availability.ts';
 
 export const UNHANDLED_LOOK_MS = 30_000;
 /**
@@ -8,6 +9,7 @@ export const UNHANDLED_LOOK_MS = 30_000;
  * holds a transaction open, until a statement's timeout.
  */
 const SHARE = 0.02;
+const MAX_REST_MS = 300_000;
 /** Said anew so often though nothing has changed. */
 const SAY_MS = 600_000;
 const REMEDY =
@@ -15,6 +17,7 @@ const REMEDY =
 
 export interface UnhandledOptions {
   readonly store: Pick<ExecutionStore, 'unhandled'>;
+  readonly availability: Availability;
   readonly handledNames: readonly string[];
   readonly held: () => readonly Held[];
   readonly clock: Clock;
@@ -51,15 +54,15 @@ export class Unhandled {
   }
 
   async #look(): ReturnType<ExecutionStore['unhandled']> {
-    const { store, handledNames, held, clock } = this.#options;
+    const { store, availability, handledNames, held, clock } = this.#options;
     const partitions = held().map(({ partition }) => partition);
     if (partitions.length === 0) return [];
     const beganAtMs = clock.monotonicMs();
     try {
-      return await store.unhandled(partitions, handledNames);
+      return await availability.once('unhandled', () => store.unhandled(partitions, handledNames));
     } finally {
       const nowMs = clock.monotonicMs();
-      this.#notBeforeMs = nowMs + (nowMs - beganAtMs) * (1 / SHARE - 1);
+      this.#notBeforeMs = nowMs + Math.min((nowMs - beganAtMs) * (1 / SHARE - 1), MAX_REST_MS);
     }
   }
 }

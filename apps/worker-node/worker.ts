@@ -143,7 +143,7 @@ export class Worker {
     const { handledNames } = options;
     const held = () => this.#runner.held;
     if (handledNames !== undefined)
-      this.#unhandled = new Unhandled({ store, handledNames, held, clock, logger });
+      this.#unhandled = new Unhandled({ store, availability, handledNames, held, clock, logger });
     this.#keeper = options.startKeeper({
       held: (held) => this.#setHeld(held),
       fatal: (message) => this.#fail(new StartupError(message)),

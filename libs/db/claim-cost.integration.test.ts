@@ -119,6 +119,16 @@ class Backlog {
     return rows[0]?.ms ?? NaN;
   }
 
+  /** One attempt runs, of the worker that made those records, whose lease stands. @param record above theirs */
+  async runOthers(record: number): Promise<void> {
+    await this.database.worker('gone', 'gone');
+    await this.database.pool.query(
+      `INSERT INTO claim_record (partition_id, id, claim_id, incarnation, worker_id, epoch, task_ids, attempts)
+       VALUES (0, $1, gen_random_uuid(), 'gone', 'gone', 1, '{0}', '{1}')`,
+      [record],
+    );
+  }
+
   /** Removes all tasks, and has an ANALYZE see that, while somebody holds a transaction. */
   async startAnew(): Promise<void> {
     const { client } = await this.hold();
@@ -309,6 +319,8 @@ describe('the pages that a statement reads', () => {
       expect(await before.claim(null)).toBeGreaterThan(2 * claim + PARTITIONS);
       expect(await before.recoverOwn(null)).toBeGreaterThan(2 * recover + PARTITIONS);
       expect(await before.running(null)).toBeGreaterThan(2 * running + PARTITIONS);
+      await before.runOthers(oldest);
+      expect(await before.recoverOwn(oldest)).toBeLessThan(recover + 8 * PARTITIONS);
       await before.claimed();
       expect(await before.finish()).toBeLessThan(12 * DUE);
     } finally {

@@ -135,7 +135,7 @@ BEGIN
         SELECT u.*, row_number() OVER (PARTITION BY u.once ORDER BY u.ordinal) AS number
         FROM unnest(ids, places, once, fingerprints) WITH ORDINALITY AS u (id, place, once, fingerprint, ordinal)
       ) AS o
-      LEFT JOIN idempotency_key k ON k.key = o.once AND o.once <> ALL (won)
+      LEFT JOIN idempotency_key k ON k.key = ANY (ARRAY[o.once]) AND o.once <> ALL (won)
     ) AS r;
   END IF;
 END $$;

@@ -12,7 +12,7 @@
 -- A lease that ends later than its own length from now was written before the clock stepped back: it is cut to
 -- that length (clock_timestamp, not now: a renewal may be newer than this transaction).
 --
--- ANY (ARRAY[x]): as in finish_tasks.
+-- ANY (ARRAY[x]): as in finish_tasks. OFFSET 0: the records first; by way of the sessions, all dead ones of each would be read.
 --
 -- Locks: leases that are cut; where others than ours run anything, the owner rows, FOR NO KEY UPDATE (elect_heads), in id order; the session rows,
 -- FOR SHARE, in order: a renewal comes before, and saves the attempt, or after, and is too late; then the records, and
@@ -63,6 +63,7 @@ BEGIN
       WHERE incarnation IN (
           SELECT c.incarnation FROM unnest(own, own_from) AS o (partition_id, records_from)
           JOIN claim_record c ON c.partition_id = ANY (ARRAY[o.partition_id]) AND c.id >= o.records_from
+          OFFSET 0
         )
         AND incarnation <> ALL (callers) AND expires_at <= now()
       ORDER BY incarnation
@@ -135,7 +136,7 @@ BEGIN
       WHERE t.id = ANY (ARRAY[l.id]) AND t.attempt = l.attempt AND t.removal_requested
       RETURNING t.id
     )
-    DELETE FROM task_attempt WHERE task_id IN (SELECT r.id FROM removed r);
+    DELETE FROM task_attempt a USING removed r WHERE a.task_id = ANY (ARRAY[r.id]);
     PERFORM elect_heads(line_partitions, line_keys);
   END IF;
 
