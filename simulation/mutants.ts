@@ -415,8 +415,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'polls look only beyond positions',
     safeguard: 'whatever lies before a position is found, whatever was notified',
     file: LOOK_BACK,
-    find: 'const look = this.#run(from)',
-    replace: "const look = this.#run('RECENTLY')",
+    find: '() => this.#run(from)',
+    replace: "() => this.#run('RECENTLY')",
     also: { file: RUNNER, find: 'LATE_COMMIT_MS = 20_000;', replace: 'LATE_COMMIT_MS = 0;' },
   },
   {

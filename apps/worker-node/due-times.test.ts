@@ -6,18 +6,25 @@ describe('the due times of the partitions a worker owns', () => {
     const due = new DueTimes();
     due.forget(7);
     expect(due.hasUnknown).toBe(true);
-    expect(due.takeUnknown(Infinity)).toEqual([7]);
+    expect(due.takeUnknown()).toEqual([7]);
     expect(due.hasUnknown).toBe(false);
     expect(due.nextMs()).toBe(Infinity);
   });
 
-  it('names some of those that have to be read, one that comes anew as the last', () => {
-    const due = new DueTimes();
-    for (const partition of [7, 8, 9]) due.forget(partition);
-    expect(due.takeUnknown(2)).toEqual([7, 8]);
-    due.forget(7);
-    expect(due.takeUnknown(2)).toEqual([9, 7]);
-    expect(due.hasUnknown).toBe(false);
+  it('keeps to itself what it knows of a partition that is left aside, and that it knows nothing', () => {
+    const aside = new Set([7, 9]);
+    const due = new DueTimes((partition) => aside.has(partition));
+    due.expect(7, 100);
+    due.expect(8, 200);
+    due.forget(9);
+    expect([due.dueAt(200), due.nextMs(), due.hasUnknown, due.takeUnknown()]).toEqual([[8], 200, false, []]);
+    aside.clear();
+    expect([due.dueAt(200), due.nextMs(), due.hasUnknown, due.takeUnknown()]).toEqual([
+      [7, 8],
+      100,
+      true,
+      [9],
+    ]);
   });
 
   it('waits for the earliest time it was told of', () => {
@@ -46,6 +53,6 @@ describe('the due times of the partitions a worker owns', () => {
     due.forget(1);
     due.drop(2);
     expect(due.dueAt(1_000)).toEqual([]);
-    expect(due.takeUnknown(Infinity)).toEqual([1]);
+    expect(due.takeUnknown()).toEqual([1]);
   });
 });

@@ -6,6 +6,12 @@ export class DueTimes {
   readonly #dueAtMs = new Map<number, number>();
   /** Partitions whose next due time is not known and must be read. */
   readonly #unknown = new Set<number>();
+  readonly #isAside: (partition: number) => boolean;
+
+  /** @param isAside whether `partition` is left aside for now: what is known of it is kept, and not told */
+  constructor(isAside: (partition: number) => boolean = () => false) {
+    this.#isAside = isAside;
+  }
 
   /** Something about `partition` may have changed: its due time must be read again. */
   forget(partition: number): void {
@@ -31,24 +37,22 @@ export class DueTimes {
     if (known === undefined || dueAtMs < known) this.#dueAtMs.set(partition, dueAtMs);
   }
 
-  /**
-   * Partitions to be read, those first that have waited longest; from here on they count as known, to have no work until `expect`
-   * says otherwise.
-   */
-  takeUnknown(most: number): number[] {
-    const taken = [...this.#unknown].slice(0, most);
+  /** Partitions to be read; from here on they count as known, to have no work until `expect` says otherwise. */
+  takeUnknown(): number[] {
+    const taken = [...this.#unknown].filter((partition) => !this.#isAside(partition));
     for (const partition of taken) this.#unknown.delete(partition);
     return taken;
   }
 
   get hasUnknown(): boolean {
-    return this.#unknown.size > 0;
+    for (const partition of this.#unknown) if (!this.#isAside(partition)) return true;
+    return false;
   }
 
   /** Partitions with work due at `nowMs`, the longest waiting first. */
   dueAt(nowMs: number): number[] {
     return [...this.#dueAtMs]
-      .filter(([, dueAtMs]) => dueAtMs <= nowMs)
+      .filter(([partition, dueAtMs]) => dueAtMs <= nowMs && !this.#isAside(partition))
       .sort((a, b) => a[1] - b[1] || a[0] - b[0])
       .map(([partition]) => partition);
   }
@@ -56,7 +60,8 @@ export class DueTimes {
   /** The earliest due time known, `Infinity` where none is. */
   nextMs(): number {
     let next = Infinity;
-    for (const dueAtMs of this.#dueAtMs.values()) next = Math.min(next, dueAtMs);
+    for (const [partition, dueAtMs] of this.#dueAtMs)
+      if (dueAtMs < next && !this.#isAside(partition)) next = dueAtMs;
     return next;
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../libs/core/clock.ts';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { Beside } from './beside.ts';
 
 /** The safety net: every partition is looked at this often, whatever was notified. */
 const POLL_MS = 1_000;
@@ -12,8 +12,9 @@ const EVERYTHING_MS = 5_000;
  */
 const SHARE = 0.2;
 const EVERYTHING_SHARE = 0.05;
-/** However long one has taken, which may be the network's doing: what it reads ahead must not run out before the next. */
+/** However long one has taken, which may be the network's doing: what the one reads ahead must not run out before the next. */
 const MAX_REST_MS = 5_000;
+const MAX_REST_OF_EVERYTHING_MS = 300_000;
 
 export type LookFrom = 'RECENTLY' | 'BEGINNING';
 
@@ -25,14 +26,12 @@ export type LookFrom = 'RECENTLY' | 'BEGINNING';
 export class LookBack {
   readonly #look: (from: LookFrom) => Promise<void>;
   readonly #clock: Clock;
-  readonly #onEnd: () => void;
   /** All by the monotonic clock. */
   #beganAtMs = -Infinity;
   #restMs = 0;
   #everythingAtMs = -Infinity;
-  readonly #underWay = new Map<LookFrom, Promise<void>>();
+  readonly #looks: Readonly<Record<LookFrom, Beside>>;
   #wanted = false;
-  #fault: { readonly error: unknown } | undefined;
   /** Whether notifications reach us. */
   listening = false;
 
@@ -47,7 +46,7 @@ export class LookBack {
   }) {
     this.#look = options.look;
     this.#clock = options.clock;
-    this.#onEnd = options.onEnd;
+    this.#looks = { RECENTLY: new Beside(options.onEnd), BEGINNING: new Beside(options.onEnd) };
   }
 
   /** Something may lie anywhere: to be looked for from the beginning as soon as one that is under way has ended. */
@@ -57,44 +56,40 @@ export class LookBack {
 
   /** How long until the next one begins, in ms; Infinity where one has to end before. */
   untilMs(): number {
-    if (this.#underWay.has('RECENTLY')) return Infinity;
-    if (this.#wanted && !this.#underWay.has('BEGINNING')) return 0;
+    if (this.#looks.RECENTLY.underWay) return Infinity;
+    if (this.#wanted && !this.#looks.BEGINNING.underWay) return 0;
     const everyMs = Math.max(this.listening ? LISTENING_POLL_MS : POLL_MS, this.#restMs);
     return Math.max(0, this.#beganAtMs + everyMs - this.#clock.monotonicMs());
   }
 
   /** Begins a look where it is time for one. @throws what an earlier one failed with that is not the database being away */
   poll(): void {
-    if (this.#fault !== undefined) throw this.#fault.error;
+    for (const look of Object.values(this.#looks)) look.check();
     if (this.untilMs() > 0) return;
     const everything = this.#wanted || this.#clock.monotonicMs() >= this.#everythingAtMs;
-    const from = everything && !this.#underWay.has('BEGINNING') ? 'BEGINNING' : 'RECENTLY';
+    const from = everything && !this.#looks.BEGINNING.underWay ? 'BEGINNING' : 'RECENTLY';
     if (from === 'BEGINNING') this.#wanted = false;
-    const look = this.#run(from).finally(() => {
-      this.#underWay.delete(from);
-      this.#onEnd();
-    });
-    this.#underWay.set(from, look);
+    this.#looks[from].begin(() => this.#run(from));
   }
 
   /** Resolves when none is under way. */
   async ended(): Promise<void> {
-    await Promise.all(this.#underWay.values());
+    await Promise.all(Object.values(this.#looks).map((look) => look.ended()));
   }
 
-  /** Never rejects. */
   async #run(from: LookFrom): Promise<void> {
     const beganAtMs = this.#clock.monotonicMs();
     this.#beganAtMs = beganAtMs;
     try {
       await this.#look(from);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) this.#fault = { error };
+    } finally {
+      const nowMs = this.#clock.monotonicMs();
+      const tookMs = nowMs - beganAtMs;
+      if (from === 'RECENTLY') this.#restMs = Math.min(tookMs / SHARE, MAX_REST_MS);
+      // Where a statement's timeout has cut it off, too.
+      else
+        this.#everythingAtMs =
+          nowMs + Math.min(Math.max(EVERYTHING_MS, tookMs / EVERYTHING_SHARE), MAX_REST_OF_EVERYTHING_MS);
     }
-    const nowMs = this.#clock.monotonicMs();
-    const tookMs = nowMs - beganAtMs;
-    if (from === 'RECENTLY') this.#restMs = Math.min(tookMs / SHARE, MAX_REST_MS);
-    // Where it was too much to be looked through within a statement's timeout, too.
-    else this.#everythingAtMs = nowMs + Math.max(EVERYTHING_MS, tookMs / EVERYTHING_SHARE);
   }
 }

@@ -1,7 +1,7 @@
 import { Wakeup } from '../../libs/core/wakeup.ts';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { Beyond, ClaimResult, ExecutionStore, Held } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 import type { Availability } from './availability.ts';
@@ -9,6 +9,7 @@ import { ClaimSize } from './claim-size.ts';
 import type { DatabaseTime } from './database-time.ts';
 import { DueTimes } from './due-times.ts';
 import type { Executor } from './executor.ts';
+import { FirstLooks } from './first-looks.ts';
 import { freshReply } from './fresh-reply.ts';
 import { LookBack } from './look-back.ts';
 import type { LookFrom } from './look-back.ts';
@@ -40,19 +41,20 @@ export interface PartitionRunnerOptions {
 
 /**
  * The one loop over the partitions this worker owns: read what comes due next, wait for that moment, claim,
- * hand over to the executor. Everything else (a notification, a new partition, a free place, the poll) only
- * wakes it.
+ * hand over to the executor. Everything else (a notification, a new partition, a free place, a look that was made beside it) only
+ * tells it what may be due, and wakes it.
  */
 export class PartitionRunner {
   readonly #options: PartitionRunnerOptions;
   readonly #wakeup: Wakeup;
-  readonly #due = new DueTimes();
+  readonly #due: DueTimes;
   readonly #positions = new Positions();
   readonly #claimSize = new ClaimSize();
   #held = new Map<number, Held>();
-  /** Of partitions, in one look for what comes next. */
-  #mostPeeked = Infinity;
   readonly #lookBack: LookBack;
+  readonly #firstLooks: FirstLooks;
+  /** Of partitions, in one statement of a look from the beginning. */
+  #mostFromBeginning = Infinity;
   #othersRun = true;
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
@@ -66,6 +68,12 @@ export class PartitionRunner {
       clock: options.clock,
       onEnd: () => this.#wakeup.notify(),
     });
+    this.#firstLooks = new FirstLooks({
+      look: (partitions, waits) => this.#lookBeyond('first-look', partitions, waits),
+      clock: options.clock,
+      onEnd: () => this.#wakeup.notify(),
+    });
+    this.#due = new DueTimes((partition) => this.#firstLooks.has(partition));
   }
 
   /** Whether notifications reach us. */
@@ -118,13 +126,13 @@ export class PartitionRunner {
     this.#held = new Map(held.map((part) => [part.partition, part]));
     for (const partition of before.keys()) {
       if (this.#held.has(partition)) continue;
-      this.#due.drop(partition);
-      this.#positions.drop(partition);
+      this.#drop(partition);
     }
     for (const { partition, epoch } of held) {
       if (before.get(partition)?.epoch === epoch) continue;
-      this.#due.forget(partition);
+      this.#due.drop(partition);
       this.#positions.begin(partition);
+      this.#firstLooks.begin(partition);
       this.#othersRun = true;
     }
     this.#wakeup.notify();
@@ -168,60 +176,99 @@ export class PartitionRunner {
   }
 
   /** After `run`: resolves when no look is under way any more. */
-  looked(): Promise<void> {
-    return this.#lookBack.ended();
+  async looked(): Promise<void> {
+    await Promise.all([this.#lookBack.ended(), this.#firstLooks.ended()]);
   }
 
   async #round(): Promise<void> {
     const { executor, databaseTime } = this.#options;
     this.#lookBack.poll();
+    this.#firstLooks.poll();
     if (this.#due.hasUnknown) await this.#peek();
     const ready = this.#due.dueAt(databaseTime.nowMs());
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
       await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(this.#claimSize.most, executor.free));
   }
 
-  /**
-   * What comes next beyond the positions of claims. In partitions where we have none yet, that is from the beginning: past all that has
-   * ended there, and no vacuum can remove while somebody holds a transaction open. Where that takes longer than a statement may, fewer at a time.
-   */
+  /** What comes next beyond the positions of claims. Where that takes too long, it is read beside the loop. */
   async #peek(): Promise<void> {
-    const partitions = this.#due.takeUnknown(this.#mostPeeked);
-    this.#positions.looking();
+    const partitions = this.#due.takeUnknown();
     try {
-      const beyond = partitions.map((partition) => this.#positions.beyond(partition));
-      const { due, othersRun, dbNowMs } = await this.#look('peek', beyond);
-      this.#mostPeeked *= 2;
-      if (othersRun) this.#othersRun = true;
-      const dueAtMs = new Map(due.map((next) => [next.partition, next.dueAtMs]));
-      for (const partition of partitions) {
-        if (!this.#held.has(partition)) continue;
-        const nextMs = dueAtMs.get(partition);
-        if (nextMs !== undefined) this.#due.expect(partition, nextMs);
-        // Where nothing comes within the horizon, what was due before is claimed or has ended.
-        this.#positions.found(partition, nextMs ?? Math.floor(dbNowMs));
-      }
+      await this.#lookBeyond('peek', partitions, (partition) => !this.#firstLooks.has(partition));
     } catch (error) {
-      this.#mostPeeked = Math.max(1, partitions.length >> 1);
-      this.#forgetHeld(partitions);
+      if (!(error instanceof StatementCancelledError)) this.#forgetHeld(partitions);
+      else
+        for (const partition of partitions) if (this.#held.has(partition)) this.#firstLooks.begin(partition);
       throw error;
+    }
+  }
+
+  /** Looks beyond the positions of claims in `partitions`, from the beginning where there is none; the answer is for those that still `wait` for it. */
+  async #lookBeyond(
+    name: string,
+    partitions: readonly number[],
+    waits: (partition: number) => boolean,
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const sentAtMs = clock.monotonicMs();
+    this.#positions.looking(partitions);
+    const beyond = partitions.map((partition) => this.#positions.beyond(partition));
+    const { due, othersRun, dbNowMs } = await this.#look(name, beyond);
+    if (othersRun) this.#othersRun = true;
+    const slow = clock.monotonicMs() - sentAtMs > HORIZON_MS / 2;
+    const dueAtMs = new Map(due.map((next) => [next.partition, next.dueAtMs]));
+    for (const partition of partitions) {
+      if (!this.#held.has(partition) || !waits(partition)) continue;
+      const nextMs = dueAtMs.get(partition);
+      if (nextMs !== undefined) this.#due.expect(partition, nextMs);
+      // Where nothing comes within the horizon, what was due before is claimed or has ended.
+      this.#positions.found(partition, nextMs ?? Math.floor(dbNowMs));
+      // It has used up what was read ahead.
+      if (slow) this.#due.forget(partition);
     }
   }
 
   /** What lies before the positions of claims as well. Other rounds go on meanwhile. */
   async #lookAtAll(from: LookFrom): Promise<void> {
     const held = this.#held;
-    if (held.size === 0) return;
-    const beyond = [...held.keys()].map((partition) => this.#before(partition, from));
-    const { due, othersRun } = await this.#look('look-back', beyond);
+    const all = [...held.keys()];
+    // Those that wait for their first look would be looked at from the beginning.
+    const waiting = from === 'BEGINNING' ? all : all.filter((partition) => !this.#firstLooks.has(partition));
+    let mayRun = waiting.length < held.size;
+    let cutOff: StatementCancelledError | undefined;
+    while (waiting.length > 0 && !this.#stopped) {
+      const partitions = waiting.splice(0, from === 'BEGINNING' ? this.#mostFromBeginning : Infinity);
+      try {
+        if (await this.#lookBefore(held, partitions, from)) this.#othersRun = mayRun = true;
+      } catch (error) {
+        if (from === 'RECENTLY' || !(error instanceof StatementCancelledError)) throw error;
+        cutOff = error;
+        // Fewer at a time; what cannot be passed even alone is left out.
+        this.#mostFromBeginning = Math.max(1, partitions.length >> 1);
+        if (partitions.length > 1) waiting.unshift(...partitions);
+      }
+    }
+    if (cutOff !== undefined) throw cutOff;
+    if (from === 'BEGINNING') this.#mostFromBeginning *= 2;
     // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
-    if (othersRun || held === this.#held) this.#othersRun = othersRun;
+    if (held === this.#held && !mayRun && !this.#stopped) this.#othersRun = false;
+  }
+
+  /** @returns whether others run anything there */
+  async #lookBefore(
+    held: ReadonlyMap<number, Held>,
+    partitions: readonly number[],
+    from: LookFrom,
+  ): Promise<boolean> {
+    const beyond = partitions.map((partition) => this.#before(partition, from));
+    const { due, othersRun } = await this.#look('look-back', beyond);
     for (const { partition, dueAtMs } of due) {
       const part = held.get(partition);
       if (part === undefined || !this.holds(part)) continue;
       this.#due.expect(partition, dueAtMs);
       this.#positions.back(partition, dueAtMs);
     }
+    return othersRun;
   }
 
   async #look(name: string, beyond: readonly Beyond[]): ReturnType<ExecutionStore['peek']> {
@@ -257,7 +304,7 @@ export class PartitionRunner {
     const fresh = freshReply(clock);
     // Whatever the claim takes, the next due time is another: to be read again.
     this.#forgetHeld(partitions);
-    this.#positions.looking();
+    this.#positions.looking(partitions);
     ownIncarnations.claiming(held);
     let result: ClaimResult;
     this.#claimInFlight = claimId;
@@ -288,14 +335,19 @@ export class PartitionRunner {
     for (const part of lost) {
       if (!this.holds(part)) continue;
       this.#held.delete(part.partition);
-      this.#due.drop(part.partition);
-      this.#positions.drop(part.partition);
+      this.#drop(part.partition);
     }
     this.#options.logger.info(
       { partitions: lost.map(({ partition }) => partition) },
       'Partitions owned by another worker by now',
     );
     this.#options.onFenceLost(lost);
+  }
+
+  #drop(partition: number): void {
+    this.#due.drop(partition);
+    this.#positions.drop(partition);
+    this.#firstLooks.drop(partition);
   }
 
   #forgetHeld(partitions: readonly number[]): void {
@@ -305,7 +357,7 @@ export class PartitionRunner {
   #idleMs(): number {
     if (this.#stopped || this.#due.hasUnknown) return 0;
     // Whoever is under way wakes us.
-    const untilLookMs = Math.min(this.#lookBack.untilMs(), HORIZON_MS);
+    const untilLookMs = Math.min(this.#lookBack.untilMs(), this.#firstLooks.untilMs(), HORIZON_MS);
     if (this.#options.executor.free === 0) return untilLookMs;
     const untilDueMs = this.#due.nextMs() - this.#options.databaseTime.nowMs();
     return Math.max(0, Math.min(untilLookMs, untilDueMs));

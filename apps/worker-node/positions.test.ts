@@ -43,20 +43,21 @@ describe('positions', () => {
 
   it('stay back where something was committed while a claim was under way, which may not have seen it', () => {
     const positions = new Positions();
-    positions.looking();
+    positions.looking([0, 1]);
     positions.back(0, 15);
     positions.back(0, 18);
     positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4)]));
     expect(positions.of(0)).toEqual({ dueAtMs: 15, id: 0 });
     expect(positions.of(1)).toEqual({ dueAtMs: 20, id: 4 });
-    positions.looking();
+    positions.back(1, 17);
+    positions.looking([0]);
     positions.claimed(claimed([task(0, 21, 5)]));
     expect(positions.of(0)).toEqual({ dueAtMs: 21, id: 5 });
   });
 
   it('begin where a look has found the first, or before, where something was committed during that look', () => {
     const positions = new Positions();
-    positions.looking();
+    positions.looking([0, 1, 2]);
     positions.back(1, 30);
     positions.drop(2);
     for (const partition of [0, 1, 2]) positions.found(partition, 50);

@@ -14,7 +14,7 @@ interface Claimed extends Pick<ClaimResult, 'held' | 'oldestRecords'> {
 export class Positions {
   readonly #after = new Map<number, Position>();
   readonly #oldestRecord = new Map<number, number>();
-  /** Where we were sent back to since the claim or look under way began, which may not have seen what is there. */
+  /** Where we were sent back to since the last claim in it, or look at it, began, which may not have seen what is there. */
   readonly #backMeanwhile = new Map<number, number>();
 
   /** Undefined is the beginning. */
@@ -27,18 +27,20 @@ export class Positions {
     return { partition, after: this.of(partition), oldestRecord: this.#oldestRecord.get(partition) };
   }
 
-  /** A claim begins, or a look from where we are. */
-  looking(): void {
-    this.#backMeanwhile.clear();
+  /** A claim in these begins, or a look at them from where we are. */
+  looking(partitions: readonly number[]): void {
+    for (const partition of partitions) this.#backMeanwhile.delete(partition);
   }
 
   /** It has taken these tasks, oldest due first among those without a priority. */
   claimed({ tasks, held, oldestRecords }: Claimed): void {
     for (const { partition, dueAtMs, id, priority } of tasks)
       if (priority === 0) this.#after.set(partition, { dueAtMs, id });
-    for (const [index, partition] of held.entries())
+    for (const [index, partition] of held.entries()) {
       this.#oldestRecord.set(partition, oldestRecords[index] ?? 0);
-    for (const [partition, dueAtMs] of this.#backMeanwhile) this.back(partition, dueAtMs);
+      const backMs = this.#backMeanwhile.get(partition);
+      if (backMs !== undefined) this.back(partition, backMs);
+    }
   }
 
   /** That look has found that nothing waits that is due before `dueAtMs`. */

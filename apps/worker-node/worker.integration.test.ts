@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError } from '../../libs/db/stores.ts';
 import type { ExecutionStore } from '../../libs/db/stores.ts';
 import { deferred } from '../../libs/testing/deferred.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
@@ -94,7 +94,7 @@ describe('a worker', () => {
         const fromBeginning = beyond.filter(({ after }) => after === undefined).length;
         looked.push(fromBeginning);
         // As Postgres does after the statement timeout.
-        if (fromBeginning > 1) return Promise.reject(new StoreUnavailableError('canceling statement'));
+        if (fromBeginning > 1) return Promise.reject(new StatementCancelledError('canceling statement'));
         return bench.execution.peek(beyond, ...more);
       },
     };

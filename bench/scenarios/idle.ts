@@ -7,10 +7,14 @@ import { ProjectContestant } from '../contestants/project.ts';
 import { pause } from '../processes.ts';
 import { startPostgres } from '../servers/postgres.ts';
 import { STATEMENT_SETTINGS, resetStatements, statements } from '../servers/statements.ts';
+import { untilSettled } from './draining.ts';
 import type { Measured, Scenario } from './scenario.ts';
 
 const WORKERS = 3;
 const PARTITIONS = [64, 1_024];
+/** Which are over when it begins: who has run something looks now and then whether it still does. */
+const TASKS_PER_PARTITION = 10;
+const SETTLE_DEADLINE_MS = 60_000;
 /** Until what starting has caused is over: V8 still compiles, and collects what that leaves. */
 const CALM_MS = 30_000;
 const WATCHED_MS = 15_000;
@@ -25,7 +29,7 @@ export const idleScenario: Scenario = {
   contestants: ['project'],
   title: 'A cluster that has nothing to do',
   method: () =>
-    `${WORKERS} workers, ${CALM_MS / 1_000} s after all is in place, watched for ${WATCHED_MS / 1_000} s: processor time by ` +
+    `${WORKERS} workers, ${CALM_MS / 1_000} s after all is in place and each partition has had ${TASKS_PER_PARTITION} tasks, watched for ${WATCHED_MS / 1_000} s: processor time by ` +
     '/proc (Linux only), statements by pg_stat_statements.',
   measures: [
     { name: WORKER, digits: 2 },
@@ -53,6 +57,8 @@ async function measure(bench: Bench, partitions: number): Promise<Measured> {
     await project.start();
     for (let started = 0; started < WORKERS; started++) await project.work();
     await project.ready();
+    await project.load({ count: TASKS_PER_PARTITION * partitions });
+    await untilSettled(project, SETTLE_DEADLINE_MS);
     await pause(CALM_MS);
     const ticksPerSecond = Number((await promisify(execFile)('getconf', ['CLK_TCK'])).stdout);
     const look = async () => ({

@@ -15,7 +15,7 @@ const WARMUP = 50;
 const SETTLE_DEADLINE_MS = 60_000;
 /** Time to store the other tasks before the first of them is due. */
 const LEAD_MS = 10_000;
-/** About half of what the slowest of the contestants on Postgres drains in a second. */
+/** About half of what the slowest of the contestants drains in a second. */
 const LOAD_PER_SECOND = 12_000;
 
 /** @param otherPerSecond tasks that are due meanwhile */

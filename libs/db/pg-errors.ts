@@ -1,5 +1,10 @@
 /** What an error of Postgres or of the way to it means to a caller of the stores. */
-import { InvalidInputError, StoreNotInitialisedError, StoreUnavailableError } from './stores.ts';
+import {
+  InvalidInputError,
+  StatementCancelledError,
+  StoreNotInitialisedError,
+  StoreUnavailableError,
+} from './stores.ts';
 
 /** Of the connection, from Node. */
 const NETWORK_ERRORS = new Set([
@@ -18,6 +23,7 @@ const CONNECTION_MESSAGE =
  * and 25P04 ended by a transaction's timeout, 55P03 a lock not had in time, 58 and XX the system below.
  */
 const UNAVAILABLE = /^(08|28|53|57|58|XX|3D000|25006|25P03|25P04|55P03)/;
+const CANCELLED = '57014';
 /** Undefined function, table, column, schema: cluster-init has not been, or only an older one. */
 const NOT_INITIALISED = /^(42883|42P01|42703|3F000)/;
 /** Data a column's type cannot hold (NUL, a lone surrogate, too large a number), or nested too deep. */
@@ -67,6 +73,7 @@ export function toStoreError(error: unknown): unknown {
   const code = codeOf(error);
   const origin = error.cause instanceof Error ? error.cause : error;
   const message = origin.message === '' ? code : origin.message;
+  if (code === CANCELLED) return new StatementCancelledError(message, { cause: error });
   if (NETWORK_ERRORS.has(code) || UNAVAILABLE.test(code) || RETRYABLE.test(code)) {
     return new StoreUnavailableError(message, { cause: error });
   }

@@ -13,6 +13,11 @@ export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError';
 }
 
+/** Its statement took longer than it may, or somebody cancelled it: nothing of it was carried out, and the next may be served. */
+export class StatementCancelledError extends StoreUnavailableError {
+  override name = 'StatementCancelledError';
+}
+
 /** The database is there, cluster-init has not been (or an older version of it has). */
 export class StoreNotInitialisedError extends Error {
   override name = 'StoreNotInitialisedError';
