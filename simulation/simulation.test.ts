@@ -57,6 +57,7 @@ describe('the simulation', () => {
       ['replies of Postgres lost to insert-usual', 50],
       ['replies of ZooKeeper lost to a multi', 100],
       ['replies of Postgres delayed', 500],
+      ['looks cut off', 100],
       ['watch events lost', 100],
       ['claims of a task for which others wait', 2_000],
       ['handlers told that they are cancelled', 100],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import { keptLog } from '../../libs/testing/kept-log.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
@@ -34,6 +34,13 @@ describe('what a worker says of its database', () => {
     expect(said).toEqual(['database unavailable: waiting for it']);
     await availability.once('claim', there);
     expect(said.at(-1)).toBe('database is back');
+  });
+
+  it('is not that it is away where it cuts a statement off', async () => {
+    const { availability, said } = availabilityWithLog();
+    const cutOff = () => Promise.reject(new StatementCancelledError('statement timeout'));
+    for (const call of [cutOff, cutOff, there, cutOff]) await availability.once('peek', call).catch(() => {});
+    expect(said).toEqual(['statement cut off: trying again', 'statement cut off: trying again']);
   });
 
   it('is waited for no longer than somebody wants to', async () => {

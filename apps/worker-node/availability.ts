@@ -2,18 +2,20 @@ import { backoffMs } from '../../libs/core/backoff.ts';
 import { sleep } from '../../libs/core/clock.ts';
 import type { Clock } from '../../libs/core/clock.ts';
 import type { Random } from '../../libs/core/random.ts';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import type { Logger } from '../../libs/runtime/logger.ts';
 
 const RETRY = { baseMs: 50, maxMs: 1_000 };
 
-/** Calls the database, says once when it goes away and once when it is back, and can wait for that. */
+/** Calls the database, says once when it goes away, or cuts a statement off, and once when it is back, and can wait for that. */
 export class Availability {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logger: Logger;
   /** The statements that fail. One that succeeds says nothing of the others: a full disk still reads. */
   readonly #failing = new Set<string>();
+  /** Those that are cut off, by a timeout mostly: the database is there. */
+  readonly #cutOff = new Set<string>();
 
   constructor(options: { clock: Clock; random: Random; logger: Logger }) {
     this.#clock = options.clock;
@@ -25,10 +27,15 @@ export class Availability {
   async once<T>(statement: string, call: () => Promise<T>): Promise<T> {
     try {
       const result = await call();
+      this.#cutOff.delete(statement);
       if (this.#failing.delete(statement) && this.#failing.size === 0) this.#logger.info('database is back');
       return result;
     } catch (error) {
-      if (error instanceof StoreUnavailableError) {
+      if (error instanceof StatementCancelledError) {
+        if (!this.#cutOff.has(statement))
+          this.#logger.warn({ statement, reason: error.message }, 'statement cut off: trying again');
+        this.#cutOff.add(statement);
+      } else if (error instanceof StoreUnavailableError) {
         if (this.#failing.size === 0) {
           this.#logger.warn({ statement, reason: error.message }, 'database unavailable: waiting for it');
         }

@@ -1,9 +1,11 @@
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Clock } from '../../libs/core/clock.ts';
 import { createPool } from '../../libs/db/client.ts';
 import { postgresExecutionStore } from '../../libs/db/postgres-execution-store.ts';
 import { StatementCancelledError } from '../../libs/db/stores.ts';
 import type { ExecutionStore } from '../../libs/db/stores.ts';
+import { systemClock } from '../../libs/runtime/system.ts';
 import { eventually } from '../../libs/testing/eventually.ts';
 import { Workbench } from './testing/worker-under-test.ts';
 
@@ -95,4 +97,42 @@ it('a partition in which it cannot be passed at all holds up no other, and goes 
   expect(await bench.tasks.get(waits.id)).toMatchObject({ status: 'PENDING', attempt: 0 });
   await holder.query('ROLLBACK');
   expect(await bench.ended(waits.id, 10_000)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+});
+
+it('a look that takes longer than what it has read ahead leads to a claim all the same', async () => {
+  let slept = 0;
+  const clock: Clock = {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + slept,
+  };
+  const store: ExecutionStore = {
+    ...bench.execution,
+    peek: async (...request) => {
+      const answer = await bench.execution.peek(...request);
+      slept += 12_000;
+      return answer;
+    },
+  };
+  await bench.startWorker({ id: 'w1', partitions: PARTITIONS, store, clock });
+  for (const partition of [...PARTITIONS, ...PARTITIONS]) {
+    const { id } = await bench.submitTo(partition);
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+  }
+});
+
+it('a claim that takes longer than a statement may is followed by claims in fewer partitions', async () => {
+  const claimed: number[] = [];
+  const store: ExecutionStore = {
+    ...bench.execution,
+    claim: (request) => {
+      claimed.push(request.held.length);
+      if (request.held.length > 1) return Promise.reject(new StatementCancelledError('canceling statement'));
+      return bench.execution.claim(request);
+    },
+  };
+  const tasks = await Promise.all(PARTITIONS.map((partition) => bench.submitTo(partition)));
+  await bench.startWorker({ id: 'w1', partitions: PARTITIONS, store });
+  for (const { id } of tasks)
+    expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+  expect(claimed.slice(0, 3)).toEqual([4, 2, 1]);
 });

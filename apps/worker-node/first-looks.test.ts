@@ -62,23 +62,39 @@ describe('the first looks at partitions', () => {
     expect(await next()).toEqual([2]);
   });
 
-  it('are at fewer where that takes too long, and at one that does even alone now and then, after the others', async () => {
+  it('are at fewer where that takes too long, and at those that do even alone now and then, in turn, after the others', async () => {
     const { clock, looks, next } = start([1, 2, 3, 4]);
     expect(await next(1_000, cutOff)).toEqual([1, 2, 3, 4]);
-    expect(await next(1_000, cutOff)).toEqual([1, 2]);
-    expect(await next(1_000, cutOff)).toEqual([1]);
-    expect(await next()).toEqual([2]);
+    // What is new is not held up by what takes long.
     looks.begin(5);
-    expect(await next()).toEqual([3, 4]);
     expect(await next()).toEqual([5]);
-    // A fifth of the time.
-    expect(looks.untilMs()).toBe(4_000 - 3);
-    await clock.advance(looks.untilMs());
+    expect(await next(1_000, cutOff)).toEqual([1, 2]);
+    expect(await next()).toEqual([3, 4]);
     expect(await next(1_000, cutOff)).toEqual([1]);
+    expect(await next(1_000, cutOff)).toEqual([2]);
+    // A fifth of the time, both together.
+    expect(looks.untilMs()).toBe(4_000);
     looks.begin(6);
     expect(await next()).toEqual([6]);
     await clock.advance(looks.untilMs());
+    expect(await next(1_000, cutOff)).toEqual([1]);
+    expect(looks.untilMs()).toBe(4_000);
+    await clock.advance(4_000);
+    expect(await next(1_000, cutOff)).toEqual([2]);
+    await clock.advance(4_000);
     expect(await next()).toEqual([1]);
+    expect([looks.has(1), looks.has(2)]).toEqual([false, true]);
+  });
+
+  it('do not count where something was committed meanwhile that they may not have seen', async () => {
+    const { looks, answeredFor, next, answer } = start([1, 2]);
+    await next(1_000, cutOff);
+    looks.poll();
+    looks.beginAgain();
+    answer().resolve();
+    await looks.ended();
+    expect(answeredFor).toEqual([]);
+    expect([await next(), await next()]).toEqual([[1], [2]]);
   });
 
   it('are made again soon where the database was away, and end with any other fault', async () => {

@@ -9,9 +9,8 @@ const SHARE = 0.2;
 
 /** A partition that waits to be looked at; another object each time that it is begun with. */
 interface Waiting {
-  /** It has taken too long even alone. */
-  alone: boolean;
-  notBeforeMs: number;
+  /** With so many, itself included, it may be looked at in one statement; 0: it has taken too long even alone. */
+  readonly together: number;
 }
 
 export interface FirstLooksOptions {
@@ -29,15 +28,16 @@ export interface FirstLooksOptions {
  * The partitions that are to be looked at before anything is claimed in them: those that are new to this worker, from their beginning,
  * and those that cannot be looked at while the loop waits. All that has ended there is passed by, if no vacuum can remove it since
  * somebody holds a transaction open: it may take long, so it is done beside the loop, a few partitions at a time where a statement's timeout
- * cuts off more, and each that cannot be passed even alone now and then, after all others.
+ * cuts off more, and those that cannot be passed even alone now and then, in turn, after all others.
  */
 export class FirstLooks {
   readonly #look: FirstLooksOptions['look'];
   readonly #clock: Clock;
   readonly #beside: Beside;
   readonly #waiting = new Map<number, Waiting>();
-  #most = Infinity;
   #notBeforeMs = -Infinity;
+  /** For those that have taken too long even alone. */
+  #aloneNotBeforeMs = -Infinity;
 
   constructor({ look, clock, onEnd }: FirstLooksOptions) {
     this.#look = look;
@@ -47,8 +47,12 @@ export class FirstLooks {
 
   /** `partition` is to be looked at, from now on: a look that is under way does not count. */
   begin(partition: number): void {
-    this.#waiting.delete(partition);
-    this.#waiting.set(partition, { alone: false, notBeforeMs: -Infinity });
+    this.#wait(partition, Infinity);
+  }
+
+  /** So are all that wait, whose look may be under way. */
+  beginAgain(): void {
+    for (const [partition, { together }] of [...this.#waiting]) this.#wait(partition, together);
   }
 
   /** It is not ours any more. */
@@ -64,9 +68,8 @@ export class FirstLooks {
   /** How long until the next look begins, in ms; Infinity where there is none to make or one has to end before. */
   untilMs(): number {
     if (this.#waiting.size === 0 || this.#beside.underWay) return Infinity;
-    let firstMs = Infinity;
-    for (const { notBeforeMs } of this.#waiting.values()) firstMs = Math.min(firstMs, notBeforeMs);
-    return Math.max(0, Math.max(firstMs, this.#notBeforeMs) - this.#clock.monotonicMs());
+    const atMs = Math.max(this.#notBeforeMs, this.#most() === 0 ? this.#aloneNotBeforeMs : -Infinity);
+    return Math.max(0, atMs - this.#clock.monotonicMs());
   }
 
   /** Begins a look where it is time for one. @throws what an earlier one failed with that is not the database being away */
@@ -82,11 +85,22 @@ export class FirstLooks {
     return this.#beside.ended();
   }
 
+  #wait(partition: number, together: number): void {
+    // Last in the order of the map.
+    this.#waiting.delete(partition);
+    this.#waiting.set(partition, { together });
+  }
+
+  #most(): number {
+    return Math.max(...[...this.#waiting.values()].map(({ together }) => together));
+  }
+
+  /** Those first that may be looked at with the most others. */
   #next(): ReadonlyMap<number, Waiting> {
-    const all = [...this.#waiting];
-    const together = all.filter(([, { alone }]) => !alone).slice(0, this.#most);
-    if (together.length > 0) return new Map(together);
-    return new Map(all.sort(([, a], [, b]) => a.notBeforeMs - b.notBeforeMs).slice(0, 1));
+    const most = this.#most();
+    return new Map(
+      [...this.#waiting].filter(([, { together }]) => together === most).slice(0, Math.max(1, most)),
+    );
   }
 
   async #run(looked: ReadonlyMap<number, Waiting>): Promise<void> {
@@ -95,16 +109,12 @@ export class FirstLooks {
     try {
       await this.#look([...looked.keys()], waits);
       for (const partition of looked.keys()) if (waits(partition)) this.#waiting.delete(partition);
-      this.#most *= 2;
     } catch (error) {
       const nowMs = this.#clock.monotonicMs();
-      if (!(error instanceof StatementCancelledError)) this.#notBeforeMs = nowMs + RETRY_MS;
-      else if (looked.size > 1) this.#most = looked.size >> 1;
-      else
-        for (const waiting of looked.values()) {
-          waiting.alone = true;
-          waiting.notBeforeMs = nowMs + (nowMs - beganAtMs) * (1 / SHARE - 1);
-        }
+      if (error instanceof StatementCancelledError) {
+        for (const partition of looked.keys()) if (waits(partition)) this.#wait(partition, looked.size >> 1);
+        if (looked.size === 1) this.#aloneNotBeforeMs = nowMs + (nowMs - beganAtMs) * (1 / SHARE - 1);
+      } else this.#notBeforeMs = nowMs + RETRY_MS;
       throw error;
     }
   }

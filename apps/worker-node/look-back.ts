@@ -7,8 +7,8 @@ const LISTENING_POLL_MS = 2_000;
 /** From the beginning now and then. */
 const EVERYTHING_MS = 5_000;
 /**
- * Of all the time, at most, that looks of either kind may take: much may lie there that has ended and that no vacuum can remove while
- * somebody holds a transaction open.
+ * Of all the time, at most, that looks of either kind may take, but for the longest rest below: much may lie there that has ended and
+ * that no vacuum can remove while somebody holds a transaction open.
  */
 const SHARE = 0.2;
 const EVERYTHING_SHARE = 0.05;

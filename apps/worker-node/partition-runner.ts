@@ -22,6 +22,8 @@ export const LATE_COMMIT_MS = 20_000;
 const RETRY_MS = 100;
 /** How far ahead the loop reads: longer than it takes until the next look back, so that nothing comes due unread. */
 const HORIZON_MS = 10_000;
+/** A look that takes longer has much to pass by. */
+const SLOW_LOOK_MS = HORIZON_MS / 2;
 /** Of one claim, which writes a record in each of them. */
 const MAX_CLAIM_PARTITIONS = 16;
 
@@ -55,6 +57,8 @@ export class PartitionRunner {
   readonly #firstLooks: FirstLooks;
   /** Of partitions, in one statement of a look from the beginning. */
   #mostFromBeginning = Infinity;
+  /** Fewer after a claim that a statement's timeout has cut off. */
+  #mostClaimPartitions = MAX_CLAIM_PARTITIONS;
   #othersRun = true;
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
@@ -141,8 +145,10 @@ export class PartitionRunner {
   /** In these partitions something may be due from that time on, by the database's clock; -Infinity: whenever. */
   expectWork(partitions: readonly number[] | '*', sinceMs: number): void {
     // With a look and not with a claim, which holds locks.
-    if (sinceMs === -Infinity) this.#lookBack.want();
-    else
+    if (sinceMs === -Infinity) {
+      this.#lookBack.want();
+      this.#firstLooks.beginAgain();
+    } else
       for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
         if (!this.#held.has(partition)) continue;
         this.#due.expect(partition, sinceMs);
@@ -187,7 +193,10 @@ export class PartitionRunner {
     if (this.#due.hasUnknown) await this.#peek();
     const ready = this.#due.dueAt(databaseTime.nowMs());
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
-      await this.#claim(ready.slice(0, MAX_CLAIM_PARTITIONS), Math.min(this.#claimSize.most, executor.free));
+      await this.#claim(
+        ready.slice(0, this.#mostClaimPartitions),
+        Math.min(this.#claimSize.most, executor.free),
+      );
   }
 
   /** What comes next beyond the positions of claims. Where that takes too long, it is read beside the loop. */
@@ -215,29 +224,32 @@ export class PartitionRunner {
     const beyond = partitions.map((partition) => this.#positions.beyond(partition));
     const { due, othersRun, dbNowMs } = await this.#look(name, beyond);
     if (othersRun) this.#othersRun = true;
-    const slow = clock.monotonicMs() - sentAtMs > HORIZON_MS / 2;
+    const slow = clock.monotonicMs() - sentAtMs > SLOW_LOOK_MS;
     const dueAtMs = new Map(due.map((next) => [next.partition, next.dueAtMs]));
-    for (const partition of partitions) {
+    for (const { partition, after } of beyond) {
       if (!this.#held.has(partition) || !waits(partition)) continue;
       const nextMs = dueAtMs.get(partition);
       if (nextMs !== undefined) this.#due.expect(partition, nextMs);
-      // Where nothing comes within the horizon, what was due before is claimed or has ended.
-      this.#positions.found(partition, nextMs ?? Math.floor(dbNowMs));
-      // It has used up what was read ahead.
-      if (slow) this.#due.forget(partition);
+      // The look has used up what it has read ahead; no look back is made at what waits for its first.
+      else if (slow && name === 'first-look') this.#due.forget(partition);
+      // What was due before is claimed or has ended: not to be passed by a claim once more.
+      if (slow || after === undefined)
+        this.#positions.found(partition, Math.min(nextMs ?? Infinity, Math.floor(dbNowMs) - LATE_COMMIT_MS));
     }
   }
 
   /** What lies before the positions of claims as well. Other rounds go on meanwhile. */
   async #lookAtAll(from: LookFrom): Promise<void> {
     const held = this.#held;
-    const all = [...held.keys()];
-    // Those that wait for their first look would be looked at from the beginning.
-    const waiting = from === 'BEGINNING' ? all : all.filter((partition) => !this.#firstLooks.has(partition));
+    // Those that wait for their first look are looked at from the beginning, or from where it takes too long, by that.
+    const isLeft = (partition: number) => this.#held.has(partition) && !this.#firstLooks.has(partition);
+    let waiting = [...held.keys()].filter(isLeft);
     let mayRun = waiting.length < held.size;
     let cutOff: StatementCancelledError | undefined;
-    while (waiting.length > 0 && !this.#stopped) {
+    while (!this.#stopped) {
+      waiting = waiting.filter(isLeft);
       const partitions = waiting.splice(0, from === 'BEGINNING' ? this.#mostFromBeginning : Infinity);
+      if (partitions.length === 0) break;
       try {
         if (await this.#lookBefore(held, partitions, from)) this.#othersRun = mayRun = true;
       } catch (error) {
@@ -261,7 +273,7 @@ export class PartitionRunner {
     from: LookFrom,
   ): Promise<boolean> {
     const beyond = partitions.map((partition) => this.#before(partition, from));
-    const { due, othersRun } = await this.#look('look-back', beyond);
+    const { due, othersRun } = await this.#look(from === 'BEGINNING' ? 'look-through' : 'look-back', beyond);
     for (const { partition, dueAtMs } of due) {
       const part = held.get(partition);
       if (part === undefined || !this.holds(part)) continue;
@@ -314,11 +326,14 @@ export class PartitionRunner {
       );
     } catch (error) {
       this.#claimLostAtMs = clock.monotonicMs();
+      if (error instanceof StatementCancelledError)
+        this.#mostClaimPartitions = Math.max(1, partitions.length >> 1);
       throw error;
     } finally {
       this.#claimInFlight = undefined;
     }
     databaseTime.observe(result.dbNowMs, sentAtMs);
+    this.#mostClaimPartitions = Math.min(this.#mostClaimPartitions * 2, MAX_CLAIM_PARTITIONS);
     this.#positions.claimed(result);
     // Reading the payloads tells whose the attempts are by now.
     executor.accept(fresh() ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));

@@ -66,6 +66,17 @@ describe('positions', () => {
     expect(positions.of(2)).toBeUndefined();
   });
 
+  it('get past what a look has passed, but not past what was committed during that look', () => {
+    const positions = new Positions();
+    positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4), task(2, 60, 5)]));
+    positions.looking([0, 1, 2]);
+    positions.back(1, 30);
+    for (const partition of [0, 1, 2]) positions.found(partition, 50);
+    expect(positions.of(0)).toEqual({ dueAtMs: 50, id: 0 });
+    expect(positions.of(1)).toEqual({ dueAtMs: 30, id: 0 });
+    expect(positions.of(2)).toEqual({ dueAtMs: 60, id: 5 });
+  });
+
   it('go back to the beginning', () => {
     const positions = new Positions();
     positions.claimed(claimed([task(0, 20, 3), task(1, 20, 4), task(2, 20, 5)], 17));

@@ -43,11 +43,11 @@ export class Positions {
     }
   }
 
-  /** That look has found that nothing waits that is due before `dueAtMs`. */
+  /** That look has found that nothing waits that is due before `dueAtMs`, but for what we were sent back to meanwhile. */
   found(partition: number, dueAtMs: number): void {
-    if (this.#after.has(partition)) return this.back(partition, dueAtMs);
     const firstMs = Math.min(dueAtMs, this.#backMeanwhile.get(partition) ?? Infinity);
-    if (firstMs > -Infinity) this.#after.set(partition, { dueAtMs: firstMs, id: 0 });
+    const beforeMs = this.#after.get(partition)?.dueAtMs ?? -Infinity;
+    if (firstMs > beforeMs) this.#after.set(partition, { dueAtMs: firstMs, id: 0 });
   }
 
   /** Something may be waiting that is due at `dueAtMs`. */

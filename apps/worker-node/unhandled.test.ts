@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { keptLog } from '../../libs/testing/kept-log.ts';
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError } from '../../libs/db/stores.ts';
 import { ManualClock } from '../../libs/testing/manual-clock.ts';
 import { seededRandom } from '../../libs/testing/seeded-random.ts';
 import { Availability } from './availability.ts';
@@ -50,7 +50,7 @@ it('counting takes a fiftieth of the time at most, and rests for five minutes af
       async unhandled() {
         looks += 1;
         await clock.advance(tookMs);
-        if (tookMs === 15_000) throw new StoreUnavailableError('statement timeout');
+        if (tookMs === 15_000) throw new StatementCancelledError('statement timeout');
         return [];
       },
     },
@@ -64,11 +64,11 @@ it('counting takes a fiftieth of the time at most, and rests for five minutes af
   expect(looks).toBe(1);
   await clock.advance(1);
   tookMs = 15_000;
-  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
-  expect(said).toEqual(['database unavailable: waiting for it']);
+  await expect(unhandled.runOnce()).rejects.toThrow(StatementCancelledError);
+  expect(said).toEqual(['statement cut off: trying again']);
   await clock.advance(299_999);
   await unhandled.runOnce();
   expect(looks).toBe(2);
   await clock.advance(1);
-  await expect(unhandled.runOnce()).rejects.toThrow(StoreUnavailableError);
+  await expect(unhandled.runOnce()).rejects.toThrow(StatementCancelledError);
 });

@@ -5,7 +5,7 @@ import type { Availability } from './availability.ts';
 
 export const UNHANDLED_LOOK_MS = 30_000;
 /**
- * Of all the time, at most, that looks may take: each goes through all that has ended and that no vacuum can remove while somebody
+ * Of all the time, at most, that looks may take that rest no longer than below: each goes through all that has ended and that no vacuum can remove while somebody
  * holds a transaction open, until a statement's timeout.
  */
 const SHARE = 0.02;

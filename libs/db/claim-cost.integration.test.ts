@@ -258,7 +258,7 @@ class Backlog {
       const { Plan: plan } = row['QUERY PLAN'][0];
       return plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];
     } finally {
-      await client.query('DEALLOCATE ALL');
+      await client.query('DEALLOCATE it');
       client.release();
     }
   }

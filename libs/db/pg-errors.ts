@@ -19,10 +19,11 @@ const CONNECTION_MESSAGE =
 
 /**
  * SQLSTATEs, or classes of them, of a server that cannot serve just now: 08 connection, 28 and 3D000 not let in,
- * 53 out of resources, 57 shut down, starting, or a statement cancelled by its timeout, 25006 a standby, 25P03
+ * 53 out of resources, 57 shut down or starting, 25006 a standby, 25P03
  * and 25P04 ended by a transaction's timeout, 55P03 a lock not had in time, 58 and XX the system below.
  */
 const UNAVAILABLE = /^(08|28|53|57|58|XX|3D000|25006|25P03|25P04|55P03)/;
+/** A statement, by its timeout or by somebody. */
 const CANCELLED = '57014';
 /** Undefined function, table, column, schema: cluster-init has not been, or only an older one. */
 const NOT_INITIALISED = /^(42883|42P01|42703|3F000)/;
@@ -64,7 +65,7 @@ export function notInitialised(): StoreNotInitialisedError {
 }
 
 /**
- * `error` in the terms of stores.ts, with the original as its cause: {@link StoreUnavailableError},
+ * `error` in the terms of stores.ts, with the original as its cause: {@link StoreUnavailableError}, {@link StatementCancelledError},
  * {@link StoreNotInitialisedError} or {@link InvalidInputError}. Anything else is a fault of ours and comes back as
  * it is.
  */

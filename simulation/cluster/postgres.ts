@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../libs/db/stores.ts';
+import { StatementCancelledError, StoreUnavailableError } from '../../libs/db/stores.ts';
 import { SimulatedDatabase } from '../store/database.ts';
 import type { Link } from '../store/stores.ts';
 import { simulatedStores } from '../store/stores.ts';
@@ -11,6 +11,10 @@ type StatementListener = (process: string, statement: string, what: 'executed' |
 
 /** Hold no locks that anyone could wait for. */
 const READS = new Set(['peek-due', 'running-tasks', 'task-payloads', 'read-meta', 'get-task']);
+
+/** Of a slow backend's looks for what comes next, and after how long at most. */
+const CUT_OFF_SHARE = 0.3;
+const CUT_OFF_MS = 100;
 
 /** The one Postgres: the database, its clock, and whether it is up. */
 export class Postgres {
@@ -250,9 +254,10 @@ class Connection implements Link {
   }
 
   executed(statement: string): Promise<void> {
+    const slowMs = this.#postgres.slownessOf(this.#process);
+    if (statement === 'peek-due' && slowMs > 0) return this.#cutOffNowAndThen();
     if (READS.has(statement)) return Promise.resolve();
     this.#postgres.onStatement(this.#process, statement, 'executed');
-    const slowMs = this.#postgres.slownessOf(this.#process);
     // Most commits take well under a millisecond; the locks are held that long.
     const ms = this.#postgres.world.random('commits').next() * (0.5 + slowMs);
     return new Promise((resolve) => this.#postgres.world.schedule(ms, resolve));
@@ -266,6 +271,18 @@ class Connection implements Link {
         return this.break('Connection terminated unexpectedly');
       }
       this.#postgres.replyInTime(this.#process, statement, () => this.answer(resolve));
+    });
+  }
+
+  /** As by a statement's timeout, only sooner. */
+  #cutOffNowAndThen(): Promise<void> {
+    const { world } = this.#postgres;
+    if (world.random('cut off').next() > CUT_OFF_SHARE) return Promise.resolve();
+    world.count('looks cut off');
+    return new Promise((_, reject) => {
+      const cutOff = () =>
+        reject(new StatementCancelledError('canceling statement due to statement timeout'));
+      world.schedule(world.random('cut off').next() * CUT_OFF_MS, cutOff);
     });
   }
 }

@@ -1,5 +1,6 @@
 /** Interleavings of our statements, to be run on a real and on a simulated Postgres and compared. */
 import { toStoreError } from '../../../libs/db/pg-errors.ts';
+import { StoreUnavailableError } from '../../../libs/db/stores.ts';
 import type { ExecutionStore, OwnershipStore, TaskStore } from '../../../libs/db/stores.ts';
 import { recordKey, RETENTION_KEY } from '../rows.ts';
 import type { ClaimRecordRow, OwnerRow, RetentionRow, SessionRow, TaskRow } from '../rows.ts';
@@ -100,7 +101,7 @@ export class UnderWay {
 
 function describe(error: unknown): string {
   const known = toStoreError(error) as Error & { code?: string };
-  return known.name === 'StoreUnavailableError' ? known.name : (known.code ?? known.message);
+  return known instanceof StoreUnavailableError ? 'StoreUnavailableError' : (known.code ?? known.message);
 }
 
 /** Whole minutes from the beginning instead of times, which have 13 digits, and no particular order of sets. */
