@@ -41,6 +41,9 @@ describe('what a worker says of its database', () => {
     const cutOff = () => Promise.reject(new StatementCancelledError('statement timeout'));
     for (const call of [cutOff, cutOff, there, cutOff]) await availability.once('peek', call).catch(() => {});
     expect(said).toEqual(['statement cut off: trying again', 'statement cut off: trying again']);
+    await availability.once('peek', away).catch(() => {});
+    await availability.once('peek', cutOff).catch(() => {});
+    expect(said.slice(2)).toEqual(['database unavailable: waiting for it', 'database is back']);
   });
 
   it('is waited for no longer than somebody wants to', async () => {

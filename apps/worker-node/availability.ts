@@ -28,13 +28,14 @@ export class Availability {
     try {
       const result = await call();
       this.#cutOff.delete(statement);
-      if (this.#failing.delete(statement) && this.#failing.size === 0) this.#logger.info('database is back');
+      this.#answered(statement);
       return result;
     } catch (error) {
       if (error instanceof StatementCancelledError) {
         if (!this.#cutOff.has(statement))
           this.#logger.warn({ statement, reason: error.message }, 'statement cut off: trying again');
         this.#cutOff.add(statement);
+        this.#answered(statement);
       } else if (error instanceof StoreUnavailableError) {
         if (this.#failing.size === 0) {
           this.#logger.warn({ statement, reason: error.message }, 'database unavailable: waiting for it');
@@ -63,5 +64,9 @@ export class Availability {
       }
     }
     return undefined;
+  }
+
+  #answered(statement: string): void {
+    if (this.#failing.delete(statement) && this.#failing.size === 0) this.#logger.info('database is back');
   }
 }

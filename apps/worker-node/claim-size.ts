@@ -7,12 +7,41 @@ const FILL = 0.9;
 /** A reply that is filled so far may have been cut off. */
 const FILLED = 0.8;
 
-/** How many tasks are claimed at a time: what fits into a reply, which is bounded in bytes, if they are like those of the last. */
+/** It writes a record in each of its partitions. */
+const MAX_PARTITIONS = 16;
+/** Twice as many partitions would not take longer than a statement may. */
+const FAST_MS = 1_000;
+
+/**
+ * How many tasks are claimed at a time: what fits into a reply, which is bounded in bytes, if they are like those of the last. And in
+ * how many partitions: fewer, and only the first task in each, where one has taken longer than a statement may.
+ */
 export class ClaimSize {
   #most = MAX_CLAIM;
+  #partitions = MAX_PARTITIONS;
+  #cutOff = false;
 
-  get most(): number {
-    return this.#most;
+  /** Partitions at most. */
+  get partitions(): number {
+    return this.#partitions;
+  }
+
+  /** Tasks at most, of so many partitions. */
+  most(partitions: number): number {
+    return this.#cutOff ? partitions : this.#most;
+  }
+
+  /** A claim in so many partitions has been answered, after so long. */
+  answered(partitions: number, tookMs: number): void {
+    this.#cutOff = false;
+    if (partitions === this.#partitions && tookMs < FAST_MS)
+      this.#partitions = Math.min(MAX_PARTITIONS, this.#partitions * 2);
+  }
+
+  /** A claim in so many partitions has been cut off. */
+  cutOff(partitions: number): void {
+    this.#cutOff = true;
+    this.#partitions = Math.max(1, partitions >> 1);
   }
 
   /**

@@ -136,3 +136,22 @@ it('a claim that takes longer than a statement may is followed by claims in fewe
     expect(await bench.ended(id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
   expect(claimed.slice(0, 3)).toEqual([4, 2, 1]);
 });
+
+it('a partition in which no claim comes to an end holds up no other', async () => {
+  const [stuck, ...others] = PARTITIONS;
+  let isStuck = true;
+  const store: ExecutionStore = {
+    ...bench.execution,
+    claim: (request) =>
+      isStuck && request.held.some(({ partition }) => partition === stuck)
+        ? Promise.reject(new StatementCancelledError('canceling statement'))
+        : bench.execution.claim(request),
+  };
+  const waits = await bench.submitTo(stuck);
+  await bench.startWorker({ id: 'w1', partitions: PARTITIONS, store });
+  for (const partition of [...others, ...others])
+    expect(await bench.ended((await bench.submitTo(partition)).id)).toMatchObject({ status: 'COMPLETED' });
+  expect(await bench.tasks.get(waits.id)).toMatchObject({ status: 'PENDING', attempt: 0 });
+  isStuck = false;
+  expect(await bench.ended(waits.id, 10_000)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+});

@@ -86,15 +86,15 @@ describe('the first looks at partitions', () => {
     expect([looks.has(1), looks.has(2)]).toEqual([false, true]);
   });
 
-  it('do not count where something was committed meanwhile that they may not have seen', async () => {
-    const { looks, answeredFor, next, answer } = start([1, 2]);
-    await next(1_000, cutOff);
-    looks.poll();
-    looks.beginAgain();
-    answer().resolve();
-    await looks.ended();
-    expect(answeredFor).toEqual([]);
-    expect([await next(), await next()]).toEqual([[1], [2]]);
+  it('are at fewer as well after another statement has been cut off, and at one alone not at once', async () => {
+    const { clock, looks, next } = start([]);
+    looks.tookTooLong([1, 2, 3, 4], 1_000);
+    looks.tookTooLong([5], 1_000);
+    expect(await next()).toEqual([1, 2]);
+    expect(await next()).toEqual([3, 4]);
+    expect(looks.untilMs()).toBe(4_000 - 2);
+    await clock.advance(looks.untilMs());
+    expect(await next()).toEqual([5]);
   });
 
   it('are made again soon where the database was away, and end with any other fault', async () => {

@@ -50,9 +50,9 @@ export class FirstLooks {
     this.#wait(partition, Infinity);
   }
 
-  /** So are all that wait, whose look may be under way. */
-  beginAgain(): void {
-    for (const [partition, { together }] of [...this.#waiting]) this.#wait(partition, together);
+  /** These are, after a statement that looked there, or claimed, has been cut off: fewer at a time, and one alone not at once. */
+  tookTooLong(partitions: readonly number[], tookMs: number): void {
+    this.#halve(partitions.length, partitions, tookMs);
   }
 
   /** It is not ours any more. */
@@ -91,6 +91,12 @@ export class FirstLooks {
     this.#waiting.set(partition, { together });
   }
 
+  /** @param waiting those of `size` that still wait */
+  #halve(size: number, waiting: readonly number[], tookMs: number): void {
+    for (const partition of waiting) this.#wait(partition, size >> 1);
+    if (size === 1) this.#aloneNotBeforeMs = this.#clock.monotonicMs() + tookMs * (1 / SHARE - 1);
+  }
+
   #most(): number {
     return Math.max(...[...this.#waiting.values()].map(({ together }) => together));
   }
@@ -111,10 +117,8 @@ export class FirstLooks {
       for (const partition of looked.keys()) if (waits(partition)) this.#waiting.delete(partition);
     } catch (error) {
       const nowMs = this.#clock.monotonicMs();
-      if (error instanceof StatementCancelledError) {
-        for (const partition of looked.keys()) if (waits(partition)) this.#wait(partition, looked.size >> 1);
-        if (looked.size === 1) this.#aloneNotBeforeMs = nowMs + (nowMs - beganAtMs) * (1 / SHARE - 1);
-      } else this.#notBeforeMs = nowMs + RETRY_MS;
+      if (!(error instanceof StatementCancelledError)) this.#notBeforeMs = nowMs + RETRY_MS;
+      else this.#halve(looked.size, [...looked.keys()].filter(waits), nowMs - beganAtMs);
       throw error;
     }
   }

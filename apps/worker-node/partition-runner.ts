@@ -24,8 +24,6 @@ const RETRY_MS = 100;
 const HORIZON_MS = 10_000;
 /** A look that takes longer has much to pass by. */
 const SLOW_LOOK_MS = HORIZON_MS / 2;
-/** Of one claim, which writes a record in each of them. */
-const MAX_CLAIM_PARTITIONS = 16;
 
 export interface PartitionRunnerOptions {
   readonly store: ExecutionStore;
@@ -55,10 +53,10 @@ export class PartitionRunner {
   #held = new Map<number, Held>();
   readonly #lookBack: LookBack;
   readonly #firstLooks: FirstLooks;
-  /** Of partitions, in one statement of a look from the beginning. */
-  #mostFromBeginning = Infinity;
-  /** Fewer after a claim that a statement's timeout has cut off. */
-  #mostClaimPartitions = MAX_CLAIM_PARTITIONS;
+  /** Waiting for a look that may not see all; to be looked through from the beginning after it. */
+  readonly #owed = new Set<number>();
+  /** Of partitions, in one statement of a look back. */
+  readonly #mostLookedAt: Record<LookFrom, number> = { RECENTLY: Infinity, BEGINNING: Infinity };
   #othersRun = true;
   #claimInFlight: string | undefined;
   #claimLostAtMs = -Infinity;
@@ -147,7 +145,8 @@ export class PartitionRunner {
     // With a look and not with a claim, which holds locks.
     if (sinceMs === -Infinity) {
       this.#lookBack.want();
-      this.#firstLooks.beginAgain();
+      for (const partition of this.#held.keys())
+        if (this.#firstLooks.has(partition)) this.#owed.add(partition);
     } else
       for (const partition of partitions === '*' ? this.#held.keys() : partitions) {
         if (!this.#held.has(partition)) continue;
@@ -191,23 +190,22 @@ export class PartitionRunner {
     this.#lookBack.poll();
     this.#firstLooks.poll();
     if (this.#due.hasUnknown) await this.#peek();
-    const ready = this.#due.dueAt(databaseTime.nowMs());
+    const ready = this.#due.dueAt(databaseTime.nowMs()).slice(0, this.#claimSize.partitions);
     if (ready.length > 0 && executor.free > 0 && !this.#stopped)
-      await this.#claim(
-        ready.slice(0, this.#mostClaimPartitions),
-        Math.min(this.#claimSize.most, executor.free),
-      );
+      await this.#claim(ready, Math.min(this.#claimSize.most(ready.length), executor.free));
   }
 
   /** What comes next beyond the positions of claims. Where that takes too long, it is read beside the loop. */
   async #peek(): Promise<void> {
+    const { clock } = this.#options;
     const partitions = this.#due.takeUnknown();
+    const sentAtMs = clock.monotonicMs();
     try {
       await this.#lookBeyond('peek', partitions, (partition) => !this.#firstLooks.has(partition));
     } catch (error) {
-      if (!(error instanceof StatementCancelledError)) this.#forgetHeld(partitions);
-      else
-        for (const partition of partitions) if (this.#held.has(partition)) this.#firstLooks.begin(partition);
+      if (error instanceof StatementCancelledError)
+        this.#leaveAside(partitions, clock.monotonicMs() - sentAtMs);
+      else this.#forgetHeld(partitions);
       throw error;
     }
   }
@@ -235,33 +233,44 @@ export class PartitionRunner {
       // What was due before is claimed or has ended: not to be passed by a claim once more.
       if (slow || after === undefined)
         this.#positions.found(partition, Math.min(nextMs ?? Infinity, Math.floor(dbNowMs) - LATE_COMMIT_MS));
+      if (this.#owed.delete(partition)) this.#lookBack.want();
     }
+  }
+
+  /** A statement in these was cut off: they are looked at beside the loop, and then for what was committed late meanwhile. */
+  #leaveAside(partitions: readonly number[], tookMs: number): void {
+    const held = partitions.filter((partition) => this.#held.has(partition));
+    this.#firstLooks.tookTooLong(held, tookMs);
+    for (const partition of held) this.#owed.add(partition);
   }
 
   /** What lies before the positions of claims as well. Other rounds go on meanwhile. */
   async #lookAtAll(from: LookFrom): Promise<void> {
     const held = this.#held;
-    // Those that wait for their first look are looked at from the beginning, or from where it takes too long, by that.
-    const isLeft = (partition: number) => this.#held.has(partition) && !this.#firstLooks.has(partition);
-    let waiting = [...held.keys()].filter(isLeft);
-    let mayRun = waiting.length < held.size;
+    let waiting = [...held.keys()];
+    let mayRun = false;
     let cutOff: StatementCancelledError | undefined;
     while (!this.#stopped) {
-      waiting = waiting.filter(isLeft);
-      const partitions = waiting.splice(0, from === 'BEGINNING' ? this.#mostFromBeginning : Infinity);
+      // What waits for its first look is looked at by that.
+      const left = waiting.filter(
+        (partition) => this.#held.has(partition) && !this.#firstLooks.has(partition),
+      );
+      if (left.length < waiting.length) mayRun = true;
+      waiting = left;
+      const partitions = waiting.splice(0, this.#mostLookedAt[from]);
       if (partitions.length === 0) break;
       try {
         if (await this.#lookBefore(held, partitions, from)) this.#othersRun = mayRun = true;
       } catch (error) {
-        if (from === 'RECENTLY' || !(error instanceof StatementCancelledError)) throw error;
+        if (!(error instanceof StatementCancelledError)) throw error;
         cutOff = error;
         // Fewer at a time; what cannot be passed even alone is left out.
-        this.#mostFromBeginning = Math.max(1, partitions.length >> 1);
+        this.#mostLookedAt[from] = Math.max(1, partitions.length >> 1);
         if (partitions.length > 1) waiting.unshift(...partitions);
       }
     }
     if (cutOff !== undefined) throw cutOff;
-    if (from === 'BEGINNING') this.#mostFromBeginning *= 2;
+    this.#mostLookedAt[from] *= 2;
     // What others run here they have claimed before it was ours: once there is nothing left, nothing comes.
     if (held === this.#held && !mayRun && !this.#stopped) this.#othersRun = false;
   }
@@ -326,14 +335,17 @@ export class PartitionRunner {
       );
     } catch (error) {
       this.#claimLostAtMs = clock.monotonicMs();
-      if (error instanceof StatementCancelledError)
-        this.#mostClaimPartitions = Math.max(1, partitions.length >> 1);
+      if (error instanceof StatementCancelledError) {
+        this.#claimSize.cutOff(partitions.length);
+        // It would be the first again and again.
+        if (partitions.length === 1) this.#leaveAside(partitions, clock.monotonicMs() - sentAtMs);
+      }
       throw error;
     } finally {
       this.#claimInFlight = undefined;
     }
     databaseTime.observe(result.dbNowMs, sentAtMs);
-    this.#mostClaimPartitions = Math.min(this.#mostClaimPartitions * 2, MAX_CLAIM_PARTITIONS);
+    this.#claimSize.answered(partitions.length, clock.monotonicMs() - sentAtMs);
     this.#positions.claimed(result);
     // Reading the payloads tells whose the attempts are by now.
     executor.accept(fresh() ? result.tasks : result.tasks.map(({ payload: _, ...task }) => task));
@@ -363,6 +375,7 @@ export class PartitionRunner {
     this.#due.drop(partition);
     this.#positions.drop(partition);
     this.#firstLooks.drop(partition);
+    this.#owed.delete(partition);
   }
 
   #forgetHeld(partitions: readonly number[]): void {
