@@ -17,10 +17,10 @@ const SETUPS = {
     'the statements of this project: what comes one by one during an INSERT is written by the next; claims and finishes of up to 1000 ' +
     'tasks on two, which poll every ms while nothing is due; payloads that do not fit into a claim on a third',
   'graphile-worker':
-    'localQueue 1000, 48 concurrent jobs, a pool of 49 connections, completeJobBatchDelay 0, polling every 0.1 s ' +
+    'localQueue 500, 12 concurrent jobs, a pool of 13 connections, completeJobBatchDelay 0, polling every 0.1 s ' +
     '(for jobs not due yet; its default is 2 s), NO_LOG_SUCCESS; no history',
   'pg-boss':
-    'batches of 1000, 2 workers, burstWhenBatchFull, LISTEN/NOTIFY, polling every 0.5 s; history kept',
+    'batches of 1000 (of a backlog 8000), 2 workers, burstWhenBatchFull, LISTEN/NOTIFY, polling every 0.5 s; history kept',
   bullmq:
     'Redis with AOF everysec, concurrency 200, removeOnComplete; no history, acknowledged before it is durable',
 } as const;

@@ -20,6 +20,9 @@ export interface LongLoad extends Load {
 /** When something happened to a sample, by the machine's clock. */
 export type Moment = readonly [sample: number, atMs: number];
 
+/** What a worker is to work on: what is due already when it starts, or what comes while it works. A peer may be set up differently. */
+export type WorkOn = 'BACKLOG' | 'STREAM';
+
 /**
  * One measurement: `start`, any of the others, `stop`. Each has a database and processes of its own, all new: nothing
  * of one measurement is left in the next.
@@ -35,7 +38,7 @@ export interface Contestant {
   /** Fills the queue, in bulk. */
   load(load: Load): Promise<void>;
   /** Starts a worker process; another one when it is called again. */
-  work(): Promise<void>;
+  work(on: WorkOn): Promise<void>;
   /** Resolves once all workers work on whatever comes. */
   ready(): Promise<void>;
   /** Whether each task that is due has ended, by what is recorded. Throws where the worker has died. */

@@ -1,7 +1,7 @@
 import type { Bench } from '../bench.ts';
 import type { BenchProcess } from '../processes.ts';
 import type { BulkFlood, Flood, Flooded, Trickle } from '../submitting.ts';
-import type { Contestant, Load, Moment } from './contestant.ts';
+import type { Contestant, Load, Moment, WorkOn } from './contestant.ts';
 
 export interface PeerOptions {
   readonly name: string;
@@ -44,10 +44,10 @@ export class PeerContestant implements Contestant {
     await this.#call('load', load);
   }
 
-  async work(): Promise<void> {
+  async work(on: WorkOn): Promise<void> {
     const worker = this.#spawn(`worker-${this.#workers.length + 1}`);
     this.#workers.push(worker);
-    await worker.call('work');
+    await worker.call('work', on);
   }
 
   ready(): Promise<void> {

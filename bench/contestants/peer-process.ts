@@ -3,7 +3,7 @@ import type { BulkFlood, Flood, Trickle } from '../submitting.ts';
 import { flood, floodBulk, trickle } from '../submitting.ts';
 import { serve } from '../remote.ts';
 import { wallMs } from '../wall-clock.ts';
-import type { Load, LongLoad, Moment } from './contestant.ts';
+import type { Load, LongLoad, Moment, WorkOn } from './contestant.ts';
 import type { Payload, Peer, PeerClient, PeerWorker } from './peer.ts';
 
 const [, , name = '', url = ''] = process.argv;
@@ -42,8 +42,8 @@ serve(
       const { submitMany } = await theClient();
       return floodBulk(submitMany, options);
     },
-    async work() {
-      worker = await peer.work(url, (sample) => starts.push([sample, wallMs()]));
+    async work(on: WorkOn) {
+      worker = await peer.work(url, (sample) => starts.push([sample, wallMs()]), on);
     },
     starts: () => starts,
   },

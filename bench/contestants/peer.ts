@@ -1,4 +1,5 @@
 /** What a peer does in a process of its own (peer-process.ts). */
+import type { WorkOn } from './contestant.ts';
 
 /** What a task carries. */
 export interface Payload {
@@ -34,7 +35,7 @@ export interface PeerWorker {
 export interface Peer {
   client(url: string): Promise<PeerClient>;
   /** Works until it is closed. @param onStart to be called first of all by each task's handler */
-  work(url: string, onStart: (sample: number) => void): Promise<PeerWorker>;
+  work(url: string, onStart: (sample: number) => void, on: WorkOn): Promise<PeerWorker>;
 }
 
 /** The same in order, in groups of at most `size`. */

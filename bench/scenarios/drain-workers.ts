@@ -41,7 +41,7 @@ export const drainWorkersScenario: Scenario = {
 async function measure({ options }: Bench, contestant: Contestant, workers: number): Promise<Measured> {
   try {
     await contestant.start();
-    for (let started = 0; started < workers; started++) await contestant.work();
+    for (let started = 0; started < workers; started++) await contestant.work('BACKLOG');
     await contestant.ready();
     await contestant.load({ count: options.tasks });
     await rateOfDrain(contestant, { count: options.tasks });

@@ -40,13 +40,13 @@ export async function drain(bench: Bench, contestant: Contestant, load: Load): P
     await contestant.load(load);
     const url = contestant.postgresUrl;
     if (url === undefined) {
-      await contestant.work();
+      await contestant.work('BACKLOG');
       return { [RATE]: await rateOfDrain(contestant, load) };
     }
     await postgres.settle(url);
     const before = await postgres.written(url);
     if (options.profile) await resetStatements(url);
-    await contestant.work();
+    await contestant.work('BACKLOG');
     const rate = await rateOfDrain(contestant, load);
     if (options.profile) say((await longestStatements(url)).join('\n'));
     // Counts of rows come from sessions that have ended, at the latest.

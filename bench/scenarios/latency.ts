@@ -57,7 +57,7 @@ async function measure(contestant: Contestant, samples: number, otherPerSecond: 
   const others = Math.ceil((sending * GAP.maxGapMs * otherPerSecond) / 1_000);
   try {
     await contestant.start();
-    await contestant.work();
+    await contestant.work('STREAM');
     await contestant.ready();
     if (others > 0) {
       const fromMs = Math.ceil(wallMs()) + LEAD_MS;

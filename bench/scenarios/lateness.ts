@@ -69,7 +69,7 @@ async function measure(
 ): Promise<Measured> {
   try {
     await contestant.start();
-    await contestant.work();
+    await contestant.work('STREAM');
     await contestant.ready();
     // Whole milliseconds, as the tasks' times are.
     const beginMs = Math.ceil(wallMs()) + leadMs;
