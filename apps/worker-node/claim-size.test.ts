@@ -41,13 +41,22 @@ it('a single one that fills a reply is claimed by itself', () => {
 it('fewer partitions, and the first task in each only, where a claim was cut off', () => {
   const size = new ClaimSize();
   const sizes = () => [size.partitions, size.most(size.partitions)];
-  expect(sizes()).toEqual([16, 1_000]);
+  expect(sizes()).toEqual([64, 1_000]);
   size.cutOff(16);
   expect(sizes()).toEqual([8, 8]);
   size.cutOff(1);
   expect(sizes()).toEqual([1, 1]);
   size.answered(1, 2_000);
   expect(sizes()).toEqual([1, 1_000]);
-  for (const partitions of [1, 2, 1, 4, 8, 16]) size.answered(partitions, 10);
-  expect(sizes()).toEqual([16, 1_000]);
+  for (const partitions of [1, 2, 1, 4, 8, 16, 32]) size.answered(partitions, 10);
+  expect(sizes()).toEqual([64, 1_000]);
+});
+
+it('fewer partitions of a backlog, which leaves enough in each', () => {
+  const size = new ClaimSize();
+  expect(size.partitions).toBe(64);
+  size.claimed({ tasks: tasks(1_000), fitting: 1_060 }, 1_000);
+  expect(size.partitions).toBe(16);
+  size.claimed({ tasks: tasks(700), fitting: 1_060 }, 1_000);
+  expect(size.partitions).toBe(64);
 });

@@ -7,8 +7,12 @@ const FILL = 0.9;
 /** A reply that is filled so far may have been cut off. */
 const FILLED = 0.8;
 
-/** It writes a record in each of its partitions. */
-const MAX_PARTITIONS = 16;
+/**
+ * It writes a record in each of its partitions. Of a backlog there is enough in few of them; where one claim takes all that is due, whoever is
+ * left out waits for the next (docs/adr/0009-claims-as-records.md).
+ */
+const MAX_PARTITIONS = 64;
+const BACKLOG_PARTITIONS = 16;
 /** Twice as many partitions would not take longer than a statement may. */
 const FAST_MS = 1_000;
 
@@ -19,11 +23,12 @@ const FAST_MS = 1_000;
 export class ClaimSize {
   #most = MAX_CLAIM;
   #partitions = MAX_PARTITIONS;
+  #backlog = false;
   #cutOff = false;
 
   /** Partitions at most. */
   get partitions(): number {
-    return this.#partitions;
+    return this.#backlog ? Math.min(this.#partitions, BACKLOG_PARTITIONS) : this.#partitions;
   }
 
   /** Tasks at most, of so many partitions. */
@@ -34,7 +39,7 @@ export class ClaimSize {
   /** A claim in so many partitions has been answered, after so long. */
   answered(partitions: number, tookMs: number): void {
     this.#cutOff = false;
-    if (partitions === this.#partitions && tookMs < FAST_MS)
+    if (partitions === this.partitions && tookMs < FAST_MS)
       this.#partitions = Math.min(MAX_PARTITIONS, this.#partitions * 2);
   }
 
@@ -54,6 +59,7 @@ export class ClaimSize {
     limit: number,
   ): boolean {
     this.#most = Math.max(1, Math.min(MAX_CLAIM, Math.floor(fitting * FILL)));
-    return tasks.length >= Math.min(limit, fitting * FILLED);
+    this.#backlog = tasks.length >= Math.min(limit, fitting * FILLED);
+    return this.#backlog;
   }
 }
