@@ -444,7 +444,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'notifications are the only wake-up',
     safeguard: 'every partition is polled, whatever was notified',
     file: LOOK_BACK,
-    find: 'return Math.max(0, this.#beganAtMs + everyMs - this.#clock.monotonicMs());',
+    find: 'return Math.max(0, Math.min(this.#beganAtMs + everyMs, wantedAtMs) - this.#clock.monotonicMs());',
     replace: 'return this.#beganAtMs < 0 ? 0 : 600_000 + everyMs;',
   },
   {
